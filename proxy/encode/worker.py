@@ -1,0 +1,51 @@
+"""The encoding process: reads requests from its standard input, writes answers to its standard output.
+
+In: frames of a 4-byte big-endian length and a pickled `EncodeRequest`. Out: frames with `Encoded` or `Declined`.
+Refuses: more memory than it was started with plus its allowance (the allocation fails and the image is declined).
+
+Pickles come from and go to the parent process only, over pipes that nobody else holds.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import sys
+from typing import BinaryIO
+
+import cv2
+
+from proxy.encode.encoder import encode
+
+LENGTH_BYTES = 4
+
+
+def limit_memory(allowance_mib: int) -> None:
+    """Let this process's address space grow by `allowance_mib` and no further."""
+    with open("/proc/self/statm", encoding="ascii") as statm:
+        pages = int(statm.read().split()[0])
+    limit = pages * resource.getpagesize() + allowance_mib * 1024 * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def serve(requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer every request until the input ends."""
+    while len(head := requests.read(LENGTH_BYTES)) == LENGTH_BYTES:
+        answer = pickle.dumps(encode(pickle.loads(requests.read(int.from_bytes(head, "big")))))
+        answers.write(len(answer).to_bytes(LENGTH_BYTES, "big") + answer)
+        answers.flush()
+
+
+def main() -> None:
+    """Serve on the process's own standard streams; anything printed by a library goes to standard error."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    cv2.setNumThreads(1)
+    if sys.platform == "linux" and len(sys.argv) > 1:
+        limit_memory(int(sys.argv[1]))
+    serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    main()
