@@ -14,6 +14,7 @@ from PIL import Image
 
 from proxy.bundle import avif, webp
 from proxy.bundle.atlas import layout
+from proxy.bundle.container import picture_size
 from proxy.bundle.errors import BundleError
 from proxy.bundle.jbig2 import decode as decode_jbig2
 from proxy.bundle.model import Coding, Edges, Picture, Salient
@@ -31,14 +32,12 @@ def picture_file(picture: Picture) -> tuple[str, bytes]:
 
 def picture_rgb(picture: Picture) -> RGB:
     """The picture's pixels, uint8 of shape (height, width, 3). Raises BundleError."""
+    if picture_size(picture.coding, picture.payload) != (picture.width_px, picture.height_px):
+        raise BundleError(f"a picture is not {picture.width_px}×{picture.height_px}, as declared")
     suffix, file = picture_file(picture)
     try:
         with Image.open(io.BytesIO(file), formats=[suffix[1:].upper()]) as image:
-            if image.size != (picture.width_px, picture.height_px):
-                raise BundleError(f"a picture declared {picture.width_px}×{picture.height_px} decodes to {image.size}")
             return np.asarray(image.convert("RGB"))
-    except BundleError:
-        raise
     except Exception as error:  # the codecs raise OSError, ValueError, SyntaxError, … on hostile data
         raise BundleError(f"a picture in the bundle does not decode: {error}") from error
 

@@ -90,12 +90,12 @@ def _from_palette(bundle: Bundle) -> RGB:
 
 def _warp_sharpen(image: RGB, lines: RGB, reach_px: float) -> RGB:
     """Take each pixel near a line from further away on its own side, so that the blur between two colours narrows."""
-    if not lines.any():
+    if not lines.any() or min(lines.shape) < 2:
         return image
     distance = cv2.distanceTransform(1 - lines, cv2.DIST_L2, 3)
     smooth = cv2.GaussianBlur(distance, (0, 0), 1.0)
     slope_y, slope_x = np.gradient(smooth)
-    push = (reach_px / 2) * np.exp(-distance / (reach_px / 2))
+    push = 0.7 * reach_px * np.exp(-distance / reach_px)  # d + push(d) never falls: nothing folds over
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]].astype(np.float32)
     sampled = cv2.remap(
         image,

@@ -16,9 +16,11 @@ import numpy.typing as npt
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from proxy.policy import Reason, Skip
+from proxy.sniff import PREFIX_BYTES, sniff
 
 WORK_SIDE_PX = 1024
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
+_MEDIA_TYPES = frozenset(f"image/{name.lower()}" for name in FORMATS)
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = frozenset((5, 6, 7, 8))
 
@@ -44,6 +46,8 @@ def open_source(data: bytes, max_pixels: int) -> Source | Skip:
     except MemoryError:
         return Skip(Reason.TOO_MANY_PIXELS, "decoding needs more memory than is allowed")
     except UnidentifiedImageError:
+        if sniff(data[:PREFIX_BYTES]) in _MEDIA_TYPES:
+            return Skip(Reason.BROKEN, "its header cannot be read")
         return Skip(Reason.UNSUPPORTED_FORMAT, f"not one of {', '.join(FORMATS)}")
     except Exception as error:  # decoders raise many types on damaged files
         return Skip(Reason.BROKEN, f"{type(error).__name__}: {error}")
