@@ -288,6 +288,8 @@ def _unpack_salient(reader: _Reader) -> Salient:
         x_px, y_px, width_px, height_px = (reader.varint() for _ in range(4))
         _check_pixels(width_px, height_px)
         rectangles.append(Rectangle(x_px, y_px, width_px, height_px, kind))
+    if sum(r.width_px * r.height_px for r in rectangles) > MAX_PICTURE_PIXELS:
+        raise BundleTooLarge(f"rectangles of more than {MAX_PICTURE_PIXELS} px in all")
     salient = Salient(tuple(rectangles), scale, _unpack_picture(reader))
     plan = layout(salient.rectangles, scale)
     if (plan.width_px, plan.height_px) != (salient.atlas.width_px, salient.atlas.height_px):

@@ -210,6 +210,14 @@ def test_a_rectangle_outside_the_image_is_refused() -> None:
         Bundle(20, 20, salient=Salient((Rectangle(10, 10, 11, 5),), 1, picture(11, 5)))
 
 
+def test_rectangles_are_limited_in_all() -> None:
+    many = tuple(Rectangle(0, 0, 2000, 2000) for _ in range(5))
+    plan = layout(many, 8)
+    bundle = Bundle(2000, 2000, salient=Salient(many, 8, picture(plan.width_px, plan.height_px)))
+    with pytest.raises(BundleTooLarge, match="rectangles"):
+        unpack(pack(bundle))
+
+
 def test_an_atlas_of_another_size_is_refused() -> None:
     wrong = Bundle(20, 20, salient=Salient((Rectangle(0, 0, 8, 8),), 1, picture(9, 8)))
     with pytest.raises(BundleError, match="atlas"):

@@ -1,0 +1,86 @@
+"""What an engine is: bundles and prompts in, pictures out.
+
+In: `Task`s, each an unpacked bundle and its resolved prompt. Out: one uint8 RGB picture of the original's size per
+task. Refuses: with `EngineUnavailable` while it is made, with `BundleError` or `EngineFailed` while it draws.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from proxy.bundle import Bundle
+from proxy.config import RuntimeConfig
+
+Image = npt.NDArray[np.uint8]  # (height, width, 3), sRGB
+
+_ENGINE_ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_FINGERPRINT = re.compile(r"[0-9a-f]{8,64}")
+
+
+class EngineUnavailable(RuntimeError):
+    """The engine cannot work on this machine; the message says why and what to install or write instead."""
+
+
+class EngineFailed(RuntimeError):
+    """The engine could not draw these tasks, though their bundles are sound; the caller shows a preview."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine is and can do.
+
+    `fingerprint` is 8 to 64 lower-case hexadecimal digits of a digest over everything that changes its pictures
+    (weights, version of the code); its first eight cross the link. `modes` are the bundle modes it can draw.
+    """
+
+    engine: str
+    fingerprint: str
+    modes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not _ENGINE_ID.fullmatch(self.engine):
+            raise ValueError(f"an engine's id is lower-case letters, digits and hyphens, not {self.engine!r}")
+        if not _FINGERPRINT.fullmatch(self.fingerprint):
+            raise ValueError(f"a fingerprint has 8 to 64 lower-case hexadecimal digits, not {self.fingerprint!r}")
+
+    @property
+    def label(self) -> str:
+        """`id@hash8`, the name that crosses the link."""
+        return f"{self.engine}@{self.fingerprint[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One picture to draw. `prompt` is the resolved text: the page's words, or those in the bundle, or None."""
+
+    bundle: Bundle
+    prompt: str | None = None
+
+
+class Engine(Protocol):
+    """Draws pictures. Only one thread uses an engine, from its factory to `close`."""
+
+    def capabilities(self) -> Capabilities:
+        """What this engine is; the same value for its whole life."""
+        ...
+
+    def reconstruct(self, tasks: Sequence[Task]) -> list[Image]:
+        """One uint8 array (height, width, 3) per task, in order, of its bundle's size.
+
+        Raises BundleError where a bundle cannot be drawn by anyone, UnsupportedBundle where this engine cannot, and
+        EngineFailed (or anything else) where the engine is at fault.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back memory and devices; called once, after the last `reconstruct`."""
+        ...
+
+
+Factory = Callable[[RuntimeConfig], Engine]

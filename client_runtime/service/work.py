@@ -1,0 +1,165 @@
+"""One bundle's way through the runtime: cache, queue, engine, image file.
+
+In: an `Ask` and an unpacked bundle. Out: a `Finished` image file, or `Refused` or `Failed`. Refuses: what the queue
+refuses (`QueueFull`, `Draining`, `DeadlinePassed`), and sizes over the limits (`BundleTooLarge`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from client_runtime.engines.base import Capabilities, Engine, Task
+from client_runtime.engines.preview import PreviewEngine
+from client_runtime.service.ask import Ask, Sharing, fitting
+from client_runtime.service.batch import Batcher, Limits
+from client_runtime.service.cache import Cache, Entry, key_of
+from client_runtime.service.draw import Drawn, Failed, Fallback, Outcome, Refused, draw
+from proxy.bundle import Bundle, BundleTooLarge
+from proxy.bundle.imagefile import encode_image
+from proxy.config import RuntimeConfig
+
+_FINISHERS = min(4, os.cpu_count() or 1)
+
+_log = logging.getLogger("sketchwire.runtime")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the queue holds: the task, how to write its picture, and where to keep the file (None: nowhere)."""
+
+    task: Task
+    media_type: str
+    quality: int
+    key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An image file. `reconstruct_ms` runs from the batch's start to the file; both times are 0 for a cache hit."""
+
+    body: bytes
+    media_type: str
+    engine: str
+    fallback: Fallback | None
+    cache_hit: bool
+    queue_ms: float = 0.0
+    reconstruct_ms: float = 0.0
+
+
+Result = Finished | Refused | Failed
+
+
+class Workshop:
+    """The engine with its one thread, the queue before it, the cache beside it; `await start()` before all else."""
+
+    def __init__(self, config: RuntimeConfig, make_engine: Callable[[], Engine]) -> None:
+        self._config, self._make_engine = config, make_engine
+        self._worker = ThreadPoolExecutor(1, "sketchwire-engine")
+        self._finishers = ThreadPoolExecutor(_FINISHERS, "sketchwire-finish")
+        self._cache: Cache | None = None
+
+    async def start(self) -> None:
+        """Make the engine, in the thread it will live in, and open the cache. Raises EngineUnavailable."""
+        loop = asyncio.get_running_loop()
+        self._engine = await loop.run_in_executor(self._worker, self._make_engine)
+        self.capabilities: Capabilities = self._engine.capabilities()
+        preview = PreviewEngine()
+        self.fallback: Capabilities | None = preview.capabilities()
+        self._safety_net: Engine = preview
+        if self.capabilities == self.fallback:
+            self._safety_net, self.fallback = self._engine, None
+        self._cache = await asyncio.to_thread(_open_cache, self._config)
+        wait_s = self._config.batch_wait_ms / 1000
+        limits = Limits(self._config.queue_size, self._config.batch_size, wait_s, self._config.max_pixels)
+        self._batcher = Batcher(self._draw, self._finish, limits, self._worker, self._finishers)
+        self._batcher.start()
+
+    async def close(self, limit_s: float) -> bool:
+        """Finish what is in hand, for at most `limit_s`. False when something was dropped, or the engine hangs."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + limit_s
+        clean = await self._batcher.close(limit_s)
+        if clean:
+            try:
+                async with asyncio.timeout(max(1.0, until - loop.time())):
+                    await loop.run_in_executor(self._worker, self._engine.close)
+            except Exception as error:  # TimeoutError among them; the process ends either way
+                _log.warning("the engine did not close: %s: %s", type(error).__name__, error)
+                clean = False
+        self._worker.shutdown(wait=False, cancel_futures=True)
+        self._finishers.shutdown(wait=False, cancel_futures=True)
+        return clean
+
+    async def make(self, ask: Ask, bundle: Bundle, data: bytes, deadline_s: float) -> Result:
+        """The image file for `bundle`, which was unpacked from `data`, by `deadline_s` on the event loop's clock.
+
+        Raises BadAsk, BundleTooLarge, QueueFull, Draining and DeadlinePassed.
+        """
+        check_size(bundle, self._config.max_pixels)
+        media_type = fitting(ask.media_types, bundle.width_px, bundle.height_px)
+        task = Task(bundle, ask.prompt or (bundle.prompt.text if bundle.prompt else None))
+        key = None
+        if self._cache is not None and ask.sharing is not Sharing.NOBODY:
+            fingerprint = f"{self.capabilities.engine}@{self.capabilities.fingerprint}"
+            key = key_of(data, task.prompt, fingerprint, media_type, ask.quality, ask.client)
+            entry = await asyncio.to_thread(self._cache.get, key)
+            if entry is not None:
+                return Finished(entry.body, entry.media_type, entry.engine, None, cache_hit=True)
+        job = Job(task, media_type, ask.quality, key)
+        ticket = self._batcher.submit(job, deadline_s, bundle.width_px * bundle.height_px)
+        result = await ticket.future
+        if isinstance(result, Finished) and ticket.started_s is not None:
+            return replace(result, queue_ms=(ticket.started_s - ticket.submitted_s) * 1000)
+        return result
+
+    def state(self) -> dict[str, object]:
+        """Sizes of the queue and the cache, for /healthz."""
+        return {
+            "queue": self._batcher.waiting,
+            "batches": self._batcher.batches,
+            "largest_batch": self._batcher.largest_batch,
+            "cache": asdict(self._cache.state) if self._cache is not None else None,
+        }
+
+    def _draw(self, jobs: Sequence[Job]) -> list[tuple[Outcome, float]]:
+        began_s = time.monotonic()
+        return [(outcome, began_s) for outcome in draw(self._engine, self._safety_net, [job.task for job in jobs])]
+
+    def _finish(self, job: Job, drawn: tuple[Outcome, float]) -> Result:
+        outcome, began_s = drawn
+        if not isinstance(outcome, Drawn):
+            return outcome
+        body = encode_image(outcome.image, job.media_type, job.quality)
+        if job.key is not None and self._cache is not None and outcome.fallback is None:
+            self._cache.put(job.key, Entry(body, job.media_type, outcome.engine))
+        ms = (time.monotonic() - began_s) * 1000
+        return Finished(body, job.media_type, outcome.engine, outcome.fallback, False, reconstruct_ms=ms)
+
+
+def check_size(bundle: Bundle, max_pixels: int) -> None:
+    """Raises BundleTooLarge when the picture, or all its crops together, would have more than `max_pixels`."""
+    pixels = bundle.width_px * bundle.height_px
+    if pixels > max_pixels:
+        raise BundleTooLarge(f"a picture of {bundle.width_px}×{bundle.height_px} px; the limit is {max_pixels} px")
+    crops = sum(r.width_px * r.height_px for r in bundle.salient.rectangles) if bundle.salient else 0
+    if crops > max_pixels:
+        raise BundleTooLarge(f"crops of {crops} px together; the limit is {max_pixels} px")
+
+
+def _open_cache(config: RuntimeConfig) -> Cache | None:
+    if config.cache_bytes == 0:
+        return None
+    state = Path(config.state_dir).expanduser()
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Cache(state / "cache", config.cache_bytes)
+    except OSError as error:
+        _log.warning("reconstructions are not cached: %s: %s", state, error.strerror or error)
+        return None
