@@ -23,7 +23,7 @@ from proxy.bundle.preview import render
 from proxy.encode import classical
 from proxy.encode.analyse import Analysis, Kind, analyse
 from proxy.encode.edges import edges_within
-from proxy.encode.pictures import avif_picture, palette, reduced, thumbnail
+from proxy.encode.pictures import best_coding, palette, reduced, thumbnail
 from proxy.encode.prompt import prompt_for
 from proxy.encode.quality import score
 from proxy.encode.request import AUTO, EDGES, EDGES_PALETTE, PROMPT, THUMBNAIL, Declined, Encoded, EncodeRequest
@@ -31,8 +31,9 @@ from proxy.encode.source import Source, open_source
 from proxy.policy import Reason, Skip
 
 # Bytes grow with the side, not the area: a picture twice as wide is looked at in the same column of the same page.
-BYTES_PER_SIDE_PX = 2.6
-AIM_ABOVE_FLOOR = 0.10  # the ladder is climbed until the score is this far above the floor
+BYTES_PER_SIDE_PX = 3.0
+MIN_BUDGET_BYTES = 1200.0
+AIM_ABOVE_FLOOR = 0.14  # the ladder is climbed until the score is this far above the floor
 HOPELESS = 0.12  # a score this far below the aim: the next rung but one is tried at once
 LADDER = ((4, 0.5), (3, 1.0), (2, 1.6))  # (divisor, share of the budget)
 EDGE_SHARE = 0.9
@@ -54,7 +55,7 @@ class _Work:
     @property
     def budget_bytes(self) -> float:
         height, width = self.source.rgb.shape[:2]
-        return BYTES_PER_SIDE_PX * sqrt(width * height)
+        return max(BYTES_PER_SIDE_PX * sqrt(width * height), MIN_BUDGET_BYTES)
 
     def bundle(self) -> Bundle:
         """The frame of the bundle, still without sections."""
@@ -117,8 +118,7 @@ def _automatic(work: _Work) -> Encoded | Declined:
     if len(encoded.body) > classical.MAX_SHARE * len(work.request.data):
         return declined(Reason.NO_GAIN, f"{len(encoded.body)} bytes for an original of {len(work.request.data)}")
     with work.clock.stage("classical"):
-        assert rung.bundle.thumbnail is not None
-        better = classical.beats(work.source.rgb, rung.bundle.thumbnail, len(encoded.body), rung.score, rung.divisor)
+        better = classical.beats(work.source.rgb, len(encoded.body), rung.score)
     return declined(Reason.NO_GAIN, better) if better else encoded
 
 
@@ -126,7 +126,6 @@ def _automatic(work: _Work) -> Encoded | Declined:
 class _Rung:
     bundle: Bundle
     score: float
-    divisor: int
 
 
 def _climb(work: _Work) -> _Rung:
@@ -150,8 +149,8 @@ def _climb(work: _Work) -> _Rung:
             break
         step = min(step + (2 if similarity < aim - HOPELESS else 1), len(LADDER) - 1)
     with work.clock.stage("thumbnail"):
-        picture = avif_picture(reduced(work.source.rgb, divisor), quality)
-    return _Rung(replace(bundle, thumbnail=picture), similarity, divisor)
+        picture = best_coding(reduced(work.source.rgb, divisor), quality)
+    return _Rung(replace(bundle, thumbnail=picture), similarity)
 
 
 def _similarity(work: _Work, bundle: Bundle) -> float:
