@@ -40,6 +40,15 @@ def _one_of(*allowed: str) -> Callable[[Any], str | None]:
     return lambda v: None if v in allowed else f"must be one of {', '.join(allowed)}"
 
 
+def _percent(v: int) -> str | None:
+    return None if 1 <= v <= 100 else "must be 1 to 100"
+
+
+def _modes(v: tuple[str, ...]) -> str | None:
+    wrong = [mode for mode in v if mode not in MODES[1:]]
+    return f"knows {', '.join(MODES[1:])}, not {wrong[0]!r}" if wrong else None
+
+
 def _url(v: str) -> str | None:
     return None if v == "" or v.startswith(("http://", "https://")) else "must start with http:// or https://"
 
@@ -110,10 +119,10 @@ class DownstreamConfig:
     reconstruct_deadline_s: float = _option(
         6.0, "Seconds a reconstruction may take; after that a preview is shown.", _at_least(0.05)
     )
-    modes: tuple[str, ...] = _option(MODES[1:], "Bundle modes to accept.")
+    modes: tuple[str, ...] = _option(MODES[1:], "Bundle modes to accept.", _modes)
     page_text: bool = _option(True, "Remember pages' words per client, so that prompts need not cross the link.")
     page_memory: int = _option(64, "Pages whose words are remembered for each client.", _at_least(1))
-    output_quality: int = _option(88, "Quality of the image files handed to the browser, 1 to 100.", _at_least(1))
+    output_quality: int = _option(88, "Quality of the image files handed to the browser, 1 to 100.", _percent)
 
 
 @dataclass(frozen=True, slots=True)
