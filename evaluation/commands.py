@@ -31,6 +31,7 @@ def modes_command(
     scale_to: Annotated[int, typer.Option(help="Scale images to this long side first; 0 keeps them.", min=0)] = 0,
     limit: Annotated[int, typer.Option(help="Take only so many images; 0 takes all.", min=0)] = 0,
     workers: Annotated[int, typer.Option(help="Processes.", min=1)] = 2,
+    detect: Annotated[bool, typer.Option("--detect/--no-detect", help="Look for faces, text and codes.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Bytes and savings of every mode, beside the paper's."""
@@ -41,7 +42,7 @@ def modes_command(
     console = Console(stderr=True)
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("encoding", total=len(files))
-        outcomes = modes.measure(files, scale_to or None, workers, lambda: progress.advance(task))
+        outcomes = modes.measure(files, scale_to or None, workers, lambda: progress.advance(task), detect)
     results = modes.summarise(outcomes)
     if as_json:
         typer.echo(json.dumps({"images": len(files), "modes": [asdict(result) for result in results]}))
@@ -61,7 +62,7 @@ def modes_command(
     for r in results:
         why = ", ".join(f"{reason} {count}" for reason, count in r.declined.items())
         saved = f"{r.mean_saved:.1%}", f"{r.total_saved:.1%}"
-        paper = "–" if r.mode in ("auto", "thumbnail") else modes.PAPER_SAVED
+        paper = "–" if r.mode in ("auto", "thumbnail", "salient") else modes.PAPER_SAVED
         table.add_row(r.mode, str(r.encoded), f"{r.median_bytes:,.0f}", *saved, paper, f"{r.median_cpu_ms:.0f}", why)
     Console().print(table)
     typer.echo("Savings are shares of the original files' bytes; CPU ms is the median per image, one process.")

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, get_type_hints
 
 T = TypeVar("T")
 KIB, MIB = 1024, 1024 * 1024
-MODES = ("auto", "prompt", "edges", "edges+palette", "thumbnail")
+MODES = ("auto", "prompt", "edges", "edges+palette", "thumbnail", "salient")
 LOOPBACK = "127.0.0.1"
 
 

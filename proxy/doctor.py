@@ -82,6 +82,7 @@ def examine(config: Config) -> Iterator[Check]:
     areas: dict[str, Callable[[Config], Iterable[Check]]] = {
         "installation": _installation,
         "codecs": _codecs,
+        "detectors": _detectors,
         "folders": _folders,
         "certificates": _certificates,
         "network": _network,
@@ -140,6 +141,17 @@ def _codecs(config: Config) -> Iterator[Check]:
     else:
         remedy = "install a C compiler and reinstall sketchwire"
         yield Check("codecs", "jbig2", State.WARNING, "pure Python: edge maps take many times longer", remedy)
+
+
+def _detectors(config: Config) -> Iterator[Check]:
+    from proxy.encode.salient import available
+
+    for name, works in available().items():
+        if works:
+            yield Check("detectors", name, State.OK, "found and sent as real pixels")
+        else:
+            remedy = "on the upstream machine: pip install 'sketchwire[detect]'"
+            yield Check("detectors", name, State.WARNING, "not looked for: its package is missing", remedy)
 
 
 def _folders(config: Config) -> Iterator[Check]:

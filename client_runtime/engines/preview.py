@@ -14,7 +14,7 @@ from proxy.bundle import UnsupportedBundle
 from proxy.bundle.preview import VERSION, render
 from proxy.config import RuntimeConfig
 
-MODES = ("edges", "edges+palette", "thumbnail")
+MODES = ("edges", "edges+palette", "thumbnail", "salient")
 
 
 class PreviewEngine:

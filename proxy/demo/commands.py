@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 FAILED = 1
-MODES = ("auto", "prompt", "edges", "edges+palette", "thumbnail")
+MODES = ("auto", "prompt", "edges", "edges+palette", "thumbnail", "salient")
 
 
 def register(app: typer.Typer) -> None:

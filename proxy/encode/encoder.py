@@ -1,12 +1,13 @@
 """One image to one bundle, or a reason why not.
 
 In: an `EncodeRequest`. Out: `Encoded` or `Declined`, with the milliseconds of each stage. Refuses (as `Declined`):
-what `proxy.encode.source` refuses, and in `auto` also graphics, images below the quality floor and bundles without
-gain.
+what `proxy.encode.source` refuses, and in `auto` also graphics, images of text, codes or crowds, images below the
+quality floor and bundles without gain.
 
 `auto` climbs a ladder of thumbnails, from coarse and cheap to fine and dear, and takes the first that is well above
 the floor, or the last. Which scale is best at a given rate was measured on training photographs: ÷4 below 0.02 bits
-per pixel, ÷3 up to 0.04, ÷2 above.
+per pixel, ÷3 up to 0.04, ÷2 above. Faces, lines of text and codes that the detectors find come along as crops of
+real pixels; a bundle must pay with them, or not be made.
 """
 
 from __future__ import annotations
@@ -18,22 +19,37 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from math import sqrt
 
-from proxy.bundle import MEDIA_TYPE, Bundle, pack
+from proxy.bundle import MEDIA_TYPE, Bundle, Rectangle, Salient, pack
+from proxy.bundle.pixels import crops
 from proxy.bundle.preview import render
+from proxy.bundle.resample import resize
 from proxy.encode import classical
-from proxy.encode.analyse import Analysis, Kind, analyse
+from proxy.encode.analyse import GENERATED, Analysis, analyse
 from proxy.encode.edges import edges_within
 from proxy.encode.pictures import best_coding, palette, reduced, thumbnail
 from proxy.encode.prompt import prompt_for
 from proxy.encode.quality import score
-from proxy.encode.request import AUTO, EDGES, EDGES_PALETTE, PROMPT, THUMBNAIL, Declined, Encoded, EncodeRequest
+from proxy.encode.request import (
+    AUTO,
+    EDGES,
+    EDGES_PALETTE,
+    PROMPT,
+    SALIENT,
+    THUMBNAIL,
+    Declined,
+    Encoded,
+    EncodeRequest,
+)
+from proxy.encode.salient import Findings, atlas, detect
+from proxy.encode.salient.boxes import rectangles, scaled
+from proxy.encode.salient.verdict import named_logo, verdict
 from proxy.encode.source import Source, open_source
 from proxy.policy import Reason, Skip
 
 # Bytes grow with the side, not the area: a picture twice as wide is looked at in the same column of the same page.
 BYTES_PER_SIDE_PX = 3.0
 MIN_BUDGET_BYTES = 1200.0
-AIM_ABOVE_FLOOR = 0.14  # the ladder is climbed until the score is this far above the floor
+AIM_ABOVE_FLOOR = 0.13  # the ladder is climbed until the score is this far above the floor
 HOPELESS = 0.12  # a score this far below the aim: the next rung but one is tried at once
 LADDER = ((4, 0.5), (3, 1.0), (2, 1.6))  # (divisor, share of the budget)
 EDGE_SHARE = 0.9
@@ -92,6 +108,9 @@ def _explicit(work: _Work) -> Encoded:
     if mode == THUMBNAIL:
         rung = _climb(work)
         return _finish(work, rung.bundle, mode, rung.score)
+    if mode == SALIENT:
+        rung = _with_crops(work, _climb(work), _crops(work, _detected(work)))
+        return _finish(work, rung.bundle, mode, rung.score)
     with work.clock.stage(mode):
         bundle = work.with_prompt(work.bundle())
         if mode in (EDGES, EDGES_PALETTE):
@@ -107,25 +126,70 @@ def _automatic(work: _Work) -> Encoded | Declined:
         return Declined(reason, detail, work.analysis.kind, work.clock.stage_ms)
 
     kind = work.analysis.kind
-    if kind in (Kind.GRAPHIC, Kind.EMPTY):
+    if kind not in GENERATED:
         return declined(Reason.KIND, f"{kind}: shown as real pixels")
     if THUMBNAIL not in work.request.modes:
         return declined(Reason.NO_GAIN, "the receiver cannot draw thumbnails")
-    rung = _climb(work)
+    if named_logo(work.request.words, work.analysis):
+        return declined(Reason.KIND, "a logo or an icon, the page says")
+    salient = None
+    if work.request.detect:
+        findings = _detected(work)
+        if findings.unfinished:
+            return declined(Reason.KIND, f"could not be searched for {' and '.join(findings.unfinished)}")
+        height, width = work.source.rgb.shape[:2]
+        other = verdict(work.analysis, findings, width, height)
+        if other is not None:
+            return Declined(Reason.KIND, f"{other.detail}: shown as real pixels", other.kind, work.clock.stage_ms)
+        if findings.boxes and SALIENT not in work.request.modes:
+            return declined(Reason.NO_GAIN, "the receiver cannot paste crops")
+        salient = _crops(work, findings)
+    plain = _climb(work)
+    rung = _with_crops(work, plain, salient)
     if rung.score < work.request.floor:
         return declined(Reason.NO_GAIN, f"similarity {rung.score:.3f} is below the floor of {work.request.floor:.3f}")
-    encoded = _finish(work, rung.bundle, THUMBNAIL, rung.score)
+    encoded = _finish(work, rung.bundle, SALIENT if salient else THUMBNAIL, rung.score)
     if len(encoded.body) > classical.MAX_SHARE * len(work.request.data):
-        return declined(Reason.NO_GAIN, f"{len(encoded.body)} bytes for an original of {len(work.request.data)}")
+        share = f", {len(salient.atlas.payload)} of them for crops" if salient else ""
+        return declined(
+            Reason.NO_GAIN, f"{len(encoded.body)} bytes{share}, for an original of {len(work.request.data)}"
+        )
     with work.clock.stage("classical"):
-        better = classical.beats(work.source.rgb, len(encoded.body), rung.score)
+        # Without the crops: a file that only looks as good as the thumbnail smears what they are there to keep.
+        without_crops = len(pack(plain.bundle)) if salient else len(encoded.body)
+        better = classical.beats(work.source.rgb, without_crops, plain.score)
     return declined(Reason.NO_GAIN, better) if better else encoded
+
+
+def _detected(work: _Work) -> Findings:
+    with work.clock.stage("detect"):
+        return detect(work.source.rgb, work.request.face_weights)
+
+
+def _crops(work: _Work, findings: Findings) -> Salient | None:
+    """The section with the crops of what was found; None when nothing was."""
+    source = work.source
+    height, width = source.rgb.shape[:2]
+    with work.clock.stage("crops"):
+        boxes = scaled(findings.boxes, source.width_px / width, source.height_px / height)
+        return atlas.build(
+            source.rgb, source.width_px, source.height_px, rectangles(boxes, source.width_px, source.height_px)
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Rung:
     bundle: Bundle
     score: float
+
+
+def _with_crops(work: _Work, rung: _Rung, salient: Salient | None) -> _Rung:
+    """`rung` with its crops, measured again."""
+    if salient is None:
+        return rung
+    bundle = replace(rung.bundle, salient=salient)
+    with work.clock.stage("measure"):
+        return _Rung(bundle, _similarity(work, bundle))
 
 
 def _climb(work: _Work) -> _Rung:
@@ -156,7 +220,21 @@ def _climb(work: _Work) -> _Rung:
 def _similarity(work: _Work, bundle: Bundle) -> float:
     """The preview's score at working size; the engines' is at least about as high."""
     height, width = work.source.rgb.shape[:2]
-    return score(work.source.rgb, render(replace(bundle, width_px=width, height_px=height)))
+    image = render(replace(bundle, width_px=width, height_px=height, salient=None))
+    if bundle.salient is not None:
+        image = image.copy()
+        for rectangle, crop in zip(bundle.salient.rectangles, crops(bundle.salient), strict=True):
+            rows, columns = _working(rectangle, width / bundle.width_px, height / bundle.height_px)
+            image[rows, columns] = resize(crop, columns.stop - columns.start, rows.stop - rows.start)
+    return score(work.source.rgb, image)
+
+
+def _working(rectangle: Rectangle, horizontally: float, vertically: float) -> tuple[slice, slice]:
+    """(rows, columns) of a rectangle in the working image, at least one pixel each."""
+    top, left = int(rectangle.y_px * vertically), int(rectangle.x_px * horizontally)
+    bottom = max(top + 1, int((rectangle.y_px + rectangle.height_px) * vertically))
+    right = max(left + 1, int((rectangle.x_px + rectangle.width_px) * horizontally))
+    return slice(top, bottom), slice(left, right)
 
 
 def _finish(work: _Work, bundle: Bundle, mode: str, similarity: float | None) -> Encoded:

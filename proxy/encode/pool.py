@@ -18,27 +18,31 @@ from types import TracebackType
 from typing import Self
 
 from proxy.encode.request import Declined, Encoded, EncodeRequest
-from proxy.encode.worker import LENGTH_BYTES
+from proxy.encode.worker import LENGTH_BYTES, READY
 from proxy.policy import Reason
 
 log = logging.getLogger(__name__)
+
+_DIED = (OSError, asyncio.IncompleteReadError, pickle.UnpicklingError, EOFError)
+START_LIMIT_S = 60.0
+RETRY_S = 2.0
 
 
 class EncoderPool:
     """`workers` processes, each doing one image at a time; use as an async context manager."""
 
     def __init__(self, workers: int = 2, deadline_s: float = 4.0, memory_mib: int = 1024, queue: int = 32) -> None:
-        self._deadline_s, self._memory_mib = deadline_s, memory_mib
+        self._deadline_s = deadline_s
         self._room = workers + queue
         self._inside = 0
-        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
         self._workers = [_Worker(memory_mib) for _ in range(workers)]
-        for worker in self._workers:
-            self._idle.put_nowait(worker)
+        self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
+        self._starting: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        """Start the processes, so that the first image need not wait for them."""
-        await asyncio.gather(*(worker.start() for worker in self._workers))
+        """Start the processes; returns at once, while they load their detectors."""
+        for worker in self._workers:
+            self._start(worker)
         return self
 
     async def __aexit__(
@@ -48,6 +52,9 @@ class EncoderPool:
 
     async def close(self) -> None:
         """Stop every process; requests under way end as CRASHED."""
+        for task in self._starting:
+            task.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
         await asyncio.gather(*(worker.stop() for worker in self._workers))
 
     async def encode(self, request: EncodeRequest) -> Encoded | Declined:
@@ -70,38 +77,58 @@ class EncoderPool:
             answer = await worker.ask(request)
             answered = True
             return answer
-        except (OSError, asyncio.IncompleteReadError, pickle.UnpicklingError, EOFError) as error:
+        except _DIED as error:
             log.warning("an encoding process died: %s", error or type(error).__name__)
             return Declined(Reason.CRASHED, "the encoding process died")
         finally:
-            if not answered:  # dead, late or its caller gone: what it would still say belongs to nobody
-                await asyncio.shield(worker.stop())
-            self._idle.put_nowait(worker)
+            if answered:
+                self._idle.put_nowait(worker)
+            else:  # dead, late or its caller gone: what it would still say belongs to nobody
+                self._start(worker)
+
+    def _start(self, worker: _Worker) -> None:
+        """Replace the worker's process, outside of any request's deadline; it is idle once it is ready."""
+        task = asyncio.get_running_loop().create_task(self._started(worker))
+        self._starting.add(task)
+        task.add_done_callback(self._starting.discard)
+
+    async def _started(self, worker: _Worker) -> None:
+        while True:
+            await worker.stop()
+            try:
+                async with asyncio.timeout(START_LIMIT_S):
+                    await worker.start()
+                break
+            except (*_DIED, TimeoutError) as error:
+                log.error("an encoding process does not start: %s", error or type(error).__name__)
+                await asyncio.sleep(RETRY_S)
+        self._idle.put_nowait(worker)
 
 
 class _Worker:
-    """One encoding process, started when first asked."""
+    """One encoding process."""
 
     def __init__(self, memory_mib: int) -> None:
         self._memory_mib = memory_mib
         self._process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> asyncio.subprocess.Process:
-        if self._process is None or self._process.returncode is not None:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "proxy.encode.worker",
-                str(self._memory_mib),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-        return self._process
+    async def start(self) -> None:
+        """Start the process and wait until it is ready. Raises OSError or IncompleteReadError when it dies."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "proxy.encode.worker",
+            str(self._memory_mib),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert self._process.stdout is not None
+        await self._process.stdout.readexactly(len(READY))
 
     async def ask(self, request: EncodeRequest) -> Encoded | Declined:
         """The process's answer. Raises OSError or IncompleteReadError when it dies."""
-        process = await self.start()
-        assert process.stdin is not None and process.stdout is not None
+        process = self._process
+        assert process is not None and process.stdin is not None and process.stdout is not None
         message = pickle.dumps(request)
         process.stdin.write(len(message).to_bytes(LENGTH_BYTES, "big") + message)
         await process.stdin.drain()
@@ -111,6 +138,7 @@ class _Worker:
         return answer
 
     async def stop(self) -> None:
+        """Kill the process, if there is one."""
         process, self._process = self._process, None
         if process is not None:
             with contextlib.suppress(ProcessLookupError):

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from proxy.policy import Reason
 
 AUTO, PROMPT, EDGES, EDGES_PALETTE, THUMBNAIL = "auto", "prompt", "edges", "edges+palette", "thumbnail"
-BUNDLE_MODES = (PROMPT, EDGES, EDGES_PALETTE, THUMBNAIL)
+SALIENT = "salient"  # a thumbnail, and crops of what must be true
+BUNDLE_MODES = (PROMPT, EDGES, EDGES_PALETTE, THUMBNAIL, SALIENT)
 BALANCED_FLOOR = 0.75
 
 
@@ -22,7 +23,8 @@ class EncodeRequest:
 
     `mode` is auto or a bundle mode; `modes` are those that the receiver can draw; `words` describe the image, and are
     not sent when `words_known_downstream`; `floor` is the least similarity (`proxy.encode.quality.score`) that auto
-    accepts.
+    accepts. With `detect`, auto looks for faces, text and codes and sends them as real pixels; `face_weights` is the
+    file of a YuNet model to find faces with, instead of the detector that the extra `detect` installs.
     """
 
     data: bytes
@@ -35,6 +37,8 @@ class EncodeRequest:
     max_pixels: int = 50_000_000
     min_bytes: int = 1024
     seed: int | None = None
+    detect: bool = True
+    face_weights: str | None = None
 
     def __post_init__(self) -> None:
         if self.mode != AUTO and self.mode not in BUNDLE_MODES:

@@ -1,6 +1,7 @@
 """The encoding process: reads requests from its standard input, writes answers to its standard output.
 
-In: frames of a 4-byte big-endian length and a pickled `EncodeRequest`. Out: frames with `Encoded` or `Declined`.
+In: frames of a 4-byte big-endian length and a pickled `EncodeRequest`. Out: an empty frame
+when it is ready, then frames with `Encoded` or `Declined`.
 Refuses: more memory than it was started with plus its allowance (the allocation fails and the image is declined).
 
 Pickles come from and go to the parent process only, over pipes that nobody else holds.
@@ -17,8 +18,10 @@ from typing import BinaryIO
 import cv2
 
 from proxy.encode.encoder import encode
+from proxy.encode.salient import warm
 
 LENGTH_BYTES = 4
+READY = bytes(LENGTH_BYTES)  # an empty frame: the detectors are loaded, requests may come
 
 
 def limit_memory(allowance_mib: int) -> None:
@@ -42,8 +45,11 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     cv2.setNumThreads(1)
+    warm()
     if sys.platform == "linux" and len(sys.argv) > 1:
         limit_memory(int(sys.argv[1]))
+    answers.write(READY)
+    answers.flush()
     serve(sys.stdin.buffer, answers)
 
 

@@ -35,7 +35,7 @@ class FakeRuntime:
         return app
 
     async def _capabilities(self, request: web.Request) -> web.Response:
-        modes = ["prompt", "edges", "edges+palette", "thumbnail"]
+        modes = ["prompt", "edges", "edges+palette", "thumbnail", "salient"]
         told = {"engine": ENGINE, "fingerprint": FINGERPRINT, "modes": modes, "version": "1", "fallback": "preview"}
         return web.json_response(told)
 

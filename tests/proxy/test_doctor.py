@@ -89,7 +89,7 @@ def test_a_fresh_machine_has_nothing_broken(config: Config) -> None:
 
 def test_every_area_is_covered(config: Config) -> None:
     areas = {check.area for check in examine(config)}
-    assert areas == {"installation", "codecs", "folders", "certificates", "network", "browser", "engines"}
+    assert areas == {"installation", "codecs", "detectors", "folders", "certificates", "network", "browser", "engines"}
 
 
 def test_every_problem_says_what_to_do(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -165,7 +165,7 @@ async def test_a_busy_runtime_is_no_broken_one() -> None:
 
 async def test_the_offer_follows_the_runtime() -> None:
     restorer = Restorer(DownstreamConfig(), FakeRuntime())
-    assert restorer.offer == Offer("preview", ("prompt", "edges", "edges+palette", "thumbnail"))
+    assert restorer.offer == Offer("preview", ("prompt", "edges", "edges+palette", "thumbnail", "salient"))
     watch = asyncio.create_task(restorer.watch())
     while restorer.offer.engine == "preview":
         await asyncio.sleep(0)

@@ -41,7 +41,7 @@ async def test_an_image_becomes_a_bundle_on_the_receivers_terms() -> None:
     assert outcome.verdict == Take() and outcome.encoded == MADE and outcome.stage_ms == {"open": 1.0}
     (request,) = encoder.requests
     assert (request.data, request.mode, request.engine, request.words) == (JPEG, "auto", "sketch", None)
-    assert set(request.modes) == {"prompt", "edges", "edges+palette", "thumbnail"}
+    assert set(request.modes) == {"prompt", "edges", "edges+palette", "thumbnail", "salient"}
 
 
 async def test_only_modes_that_the_receiver_can_draw() -> None:

@@ -51,9 +51,9 @@ def test_an_explicit_mode_is_always_made(mode: str, coffee: Image.Image) -> None
         assert isinstance(answer, Encoded) and answer.mode == mode
         bundle = unpack(answer.body)
         assert render(bundle).shape == (image.height, image.width, 3)
-        assert (bundle.thumbnail is not None) == (mode == "thumbnail")
+        assert (bundle.thumbnail is not None) == (mode in ("thumbnail", "salient"))
         assert (bundle.palette is not None) == (mode == "edges+palette")
-        assert (bundle.prompt == Prompt("a cup of coffee")) == (mode != "thumbnail")
+        assert (bundle.prompt == Prompt("a cup of coffee")) == (mode not in ("thumbnail", "salient"))
 
 
 def test_edges_stay_within_their_budget(coffee: Image.Image) -> None:

@@ -44,7 +44,9 @@ async def test_a_full_queue_declines_at_once(photo: bytes) -> None:
 
 async def test_a_killed_process_is_replaced(photo: bytes) -> None:
     async with EncoderPool(workers=1, deadline_s=60) as pool:
-        process = await pool._workers[0].start()
+        assert isinstance(await pool.encode(EncodeRequest(photo)), Encoded)
+        process = pool._workers[0]._process
+        assert process is not None
         under_way = asyncio.create_task(pool.encode(EncodeRequest(photo)))
         await asyncio.sleep(0)
         os.kill(process.pid, signal.SIGKILL)
