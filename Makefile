@@ -31,7 +31,8 @@ check: install  ## Formatting, lint, strict types, tests.
 
 bench: bench-codec  ## Every figure in README and docs.
 
-bench-codec: install  ## Our codec against WebP, AVIF and JPEG XL; DATA names a folder of images.
+bench-codec: install  ## Our codec against WebP, AVIF and JPEG XL; DATA: a folder of images; WEIGHTS: of metrics.
+	SKETCHWIRE_METRIC_WEIGHTS=$(or $(WEIGHTS),$(SKETCHWIRE_METRIC_WEIGHTS),../shared/weights) \
 	$(BIN)/python -m evaluation.bench_codec --data $(or $(DATA),../shared/eval/kodak) --out $(or $(OUT),out/codec)
 
 clean:
