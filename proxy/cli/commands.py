@@ -38,6 +38,7 @@ KNOWN: dict[str, tuple[str, str]] = {
     "report": ("proxy.cli.report", LOOKING),
     "config": ("proxy.cli.config", LOOKING),
     "evaluate": ("evaluation.commands", LOOKING),
+    "train": ("client_runtime.training.commands", LOOKING),
 }
 
 
