@@ -14,8 +14,9 @@ from typing import Annotated
 
 import typer
 
+from proxy.config import MODES
+
 FAILED = 1
-MODES = ("auto", "prompt", "edges", "edges+palette", "thumbnail", "salient")
 
 
 def register(app: typer.Typer) -> None:

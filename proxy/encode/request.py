@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from proxy.config import MODES
 from proxy.policy import Reason
 
-AUTO, PROMPT, EDGES, EDGES_PALETTE, THUMBNAIL = "auto", "prompt", "edges", "edges+palette", "thumbnail"
-SALIENT = "salient"  # a thumbnail, and crops of what must be true
-BUNDLE_MODES = (PROMPT, EDGES, EDGES_PALETTE, THUMBNAIL, SALIENT)
+AUTO, PROMPT, EDGES, EDGES_PALETTE, THUMBNAIL, SALIENT = MODES
+BUNDLE_MODES = MODES[1:]
 BALANCED_FLOOR = 0.75
 
 

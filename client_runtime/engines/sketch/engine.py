@@ -14,12 +14,11 @@ from pathlib import Path
 import torch
 
 from client_runtime.engines.base import Capabilities, EngineFailed, EngineUnavailable, Image, Task
+from client_runtime.engines.preview import MODES
 from client_runtime.engines.sketch.draw import VERSION, Sketcher
 from client_runtime.engines.sketch.load import fingerprint, load_network
 from proxy.bundle import Bundle, UnsupportedBundle
 from proxy.bundle.preview import render
-
-MODES = ("edges", "edges+palette", "thumbnail", "salient")
 
 
 class SketchEngine:
