@@ -58,7 +58,7 @@ def run(plan: Plan) -> None:
     """Measure what is missing, then write the report."""
     plan.out.mkdir(parents=True, exist_ok=True)
     measure = Measure(plan.weights)
-    draw, engine = _sketch(plan) if {SKETCH, SKETCH_EDGES} & set(plan.families) else (None, "")
+    draw, engine = sketch_engine(plan) if {SKETCH, SKETCH_EDGES} & set(plan.families) else (None, "")
     done = {(r["image"], r["bpp"], r["family"], r["engine"]) for r in results(plan.out)}
     with (plan.out / "results.jsonl").open("a", encoding="utf-8") as file:
         for path in images(plan):
@@ -146,7 +146,8 @@ def _measured(rgb: RGB, candidates: list[Coded], measure: Measure, exhaustive: b
     return rows
 
 
-def _sketch(plan: Plan) -> tuple[ours.Draw, str]:
+def sketch_engine(plan: Plan) -> tuple[ours.Draw, str]:
+    """(a way to draw bundles, the engine's label), with the weights of the plan."""
     from client_runtime.engines import sketch
     from client_runtime.engines.base import Task
     from client_runtime.engines.sketch.engine import SketchEngine
