@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 FAILED, USAGE = 1, 2
 ENGINE_HELP = "auto, preview, sketch or diffusion."
+PROFILE_HELP = "Model profile of the diffusion engine: a name, a .toml file or a folder; implies --engine diffusion."
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help="TOML file; its table `runtime` is used.")]
 
 
@@ -35,6 +36,7 @@ def runtime(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one.")] = None,
     engine: Annotated[str | None, typer.Option(help=ENGINE_HELP)] = None,
+    profile: Annotated[str | None, typer.Option(help=PROFILE_HELP)] = None,
     state_dir: Annotated[str | None, typer.Option(help="Folder for the cache of reconstructions.")] = None,
     ready_file: Annotated[Path | None, typer.Option(help="Write {port, pid, …} here, once the port listens.")] = None,
     drain_s: Annotated[float, typer.Option(min=0, help="Seconds to finish work in hand after SIGTERM.")] = 10.0,
@@ -44,7 +46,9 @@ def runtime(
     """Run the reconstruction runtime, the process that draws images again."""
     from client_runtime.service.server import StartError, run
 
-    settings = _settings(config, listen_host=host, listen_port=port, engine=engine, state_dir=state_dir)
+    engine = _engine_for(profile, engine)
+    given = {"listen_host": host, "listen_port": port, "engine": engine, "profile": profile, "state_dir": state_dir}
+    settings = _settings(config, **given)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s %(message)s", level=logging.WARNING)
     logging.getLogger("sketchwire.runtime").setLevel(logging.INFO)
     logging.getLogger("sketchwire.runtime.images").setLevel(logging.INFO if verbose else logging.WARNING)
@@ -61,6 +65,7 @@ def decode(
     source: Annotated[Path, typer.Argument(help="A bundle (.swb), or a folder of them.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="The image file (.png, .jpg, .webp), or a folder.")],
     engine: Annotated[str | None, typer.Option(help=f"{ENGINE_HELP} Runs in this process.")] = None,
+    profile: Annotated[str | None, typer.Option(help=PROFILE_HELP)] = None,
     runtime_url: Annotated[str | None, typer.Option("--runtime", help="URL of a runtime to ask instead.")] = None,
     prompt: Annotated[str | None, typer.Option(help="Words for the picture, before those in the bundle.")] = None,
     suffix: Annotated[str, typer.Option("--format", help="For folders: png, jpg or webp.")] = "png",
@@ -78,6 +83,7 @@ def decode(
     logging.getLogger("sketchwire.runtime").setLevel(logging.ERROR)  # the engine's name is in every line anyway
     suffix = "." + suffix.lower().lstrip(".")
     pairs = _pairs(source, output, suffix, force)
+    engine = _engine_for(profile, engine)
     if engine is not None and runtime_url is not None:
         raise _stop("--engine chooses an engine in this process, --runtime one elsewhere: give one of them", USAGE)
     if runtime_url is not None and not runtime_url.startswith(("http://", "https://")):
@@ -86,7 +92,8 @@ def decode(
     if runtime_url is not None:
         drawing = decoding.at_runtime(runtime_url, prompt, quality, deadline_s)
     else:
-        drawing = decoding.in_process(_settings(config, engine=engine), prompt, quality)
+        settings = _settings(config, engine=engine, profile=profile)
+        drawing = decoding.in_process(settings, prompt, quality, _warn)
     try:
         with drawing as draw_file:
             done = _decode_all(pairs, draw_file, as_json, progress=source.is_dir() and not as_json)
@@ -163,6 +170,17 @@ def _pairs(source: Path, output: Path, suffix: str, force: bool) -> list[tuple[P
         more = f" (and {len(existing) - 1} more)" if len(existing) > 1 else ""
         raise _stop(f"{existing[0]}{more} exists; --force overwrites", USAGE)
     return pairs
+
+
+def _engine_for(profile: str | None, engine: str | None) -> str | None:
+    """The engine that the options name; a profile is the diffusion engine's."""
+    if profile is not None and engine not in (None, "diffusion"):
+        raise _stop(f"--profile is for the diffusion engine, and --engine {engine} has none: leave one out", USAGE)
+    return engine if profile is None else "diffusion"
+
+
+def _warn(message: str) -> None:
+    typer.secho(f"sketchwire: {message}", err=True, fg=typer.colors.YELLOW)
 
 
 def _settings(path: Path | None, **overrides: Any) -> RuntimeConfig:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from client_runtime import engines, remote
-from client_runtime.engines.base import Engine, Task
-from client_runtime.engines.preview import PreviewEngine
+from client_runtime.engines.base import EngineUnavailable, Task
 from client_runtime.service.ask import BadAsk, fitting
 from client_runtime.service.draw import Drawn, Refused, draw
 from client_runtime.service.work import check_size
 from proxy.bundle import Bundle, unpack
 from proxy.bundle.imagefile import encode_image
+from proxy.bundle.provenance import provenance_of, xmp_packet
 from proxy.config import RuntimeConfig
 
 BUNDLE_SUFFIX = ".swb"
@@ -80,27 +80,39 @@ def decode(source: Path, target: Path, draw_file: Draw) -> Record:
 
 
 @contextlib.contextmanager
-def in_process(config: RuntimeConfig, prompt: str | None, quality: int) -> Iterator[Draw]:
-    """Draws with the engine of `config` in this process. Raises EngineUnavailable."""
-    engine: Engine = engines.create(config)
-    preview = PreviewEngine()
-    safety_net: Engine = engine if engine.capabilities() == preview.capabilities() else preview
+def in_process(
+    config: RuntimeConfig, prompt: str | None, quality: int, tell: Callable[[str], None] = lambda message: None
+) -> Iterator[Draw]:
+    """Draws with the engine of `config` in this process, or the next one down when its weights are missing.
+
+    `tell` hears of that, and of what to do about it. Raises EngineUnavailable.
+    """
+    missing: engines.Missing | None = None
+    try:
+        top = engines.create(config)
+    except EngineUnavailable as error:
+        top, missing = engines.instead_of(config, error)
+        tell(missing.message)
+    rungs = engines.ladder(top, config)
 
     def draw_file(bundle: Bundle, data: bytes, media_type: str) -> tuple[bytes, str, str | None]:
         check_size(bundle, config.max_pixels)
         task = Task(bundle, prompt or (bundle.prompt.text if bundle.prompt else None))
-        [outcome] = draw(engine, safety_net, [task])
+        [outcome] = draw(rungs, [task])
         if isinstance(outcome, Refused):
             raise outcome.error
         if not isinstance(outcome, Drawn):
             raise DecodeFailed(f"the engine failed: {outcome.reason}")
-        fallback = outcome.fallback.value if outcome.fallback else None
-        return encode_image(outcome.image, media_type, quality), outcome.engine, fallback
+        reason = outcome.fallback or (missing.reason if missing else None)
+        fallback = reason.value if reason else None
+        told = xmp_packet(provenance_of(bundle, outcome.engine))
+        return encode_image(outcome.image, media_type, quality, told), outcome.engine, fallback
 
     try:
         yield draw_file
     finally:
-        engine.close()
+        for engine in rungs:
+            engine.close()
 
 
 @contextlib.contextmanager

@@ -12,29 +12,51 @@ import importlib
 import importlib.util
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
-from client_runtime.engines.base import Capabilities, Engine, EngineFailed, EngineUnavailable, Factory, Image, Task
+from client_runtime.engines.base import (
+    Capabilities,
+    Engine,
+    EngineFailed,
+    EngineUnavailable,
+    Factory,
+    Fallback,
+    Image,
+    Task,
+)
 from proxy.config import RuntimeConfig
 
 __all__ = [
     "AUTO_ORDER",
     "ENGINES",
+    "LADDER",
     "Availability",
     "Capabilities",
     "Engine",
     "EngineFailed",
     "EngineUnavailable",
+    "Fallback",
     "Image",
+    "Missing",
     "Registered",
     "Task",
     "available",
     "best_available",
     "create",
+    "instead_of",
+    "ladder",
 ]
 
-AUTO_ORDER = ("sketch", "preview")  # best first; `diffusion` needs weights and a device that only its user can choose
+LADDER = ("diffusion", "sketch", "preview")  # who draws when one fails: the next to the right
+AUTO_ORDER = LADDER[1:]  # `diffusion` needs weights and a device that only its user can choose
+_STEPS_DOWN = {  # what may lack or break without the configuration being wrong
+    Fallback.MISSING_WEIGHTS,
+    Fallback.BROKEN_WEIGHTS,
+    Fallback.OUT_OF_MEMORY,
+    Fallback.BROKEN_IMAGE,
+    Fallback.ENGINE_FAILED,
+}
 
 _log = logging.getLogger("sketchwire.runtime")
 
@@ -53,6 +75,15 @@ class Availability:
 
     engine: str
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The engine that was asked for and cannot be had, why, and a message that says what to do."""
+
+    engine: str
+    reason: Fallback
+    message: str
 
 
 def _in(package: str) -> Factory:
@@ -91,7 +122,7 @@ def _sketch_why_not() -> str | None:
 def _diffusion_why_not() -> str | None:
     if importlib.util.find_spec("client_runtime.engines.diffusion") is None:
         return "not part of this installation"
-    return _missing("torch", "diffusers", "transformers")
+    return _missing("torch", "diffusers", "transformers", "peft", extra="diffusion")
 
 
 ENGINES: dict[str, Registered] = {
@@ -132,7 +163,36 @@ def create(config: RuntimeConfig) -> Engine:
     except EngineUnavailable:
         raise
     except Exception as error:  # a broken driver or a damaged file of weights raises anything
-        raise EngineUnavailable(f"{config.engine}: cannot be started: {type(error).__name__}: {error}") from error
+        raise EngineUnavailable(
+            f"{config.engine}: cannot be started: {type(error).__name__}: {error}", Fallback.ENGINE_FAILED
+        ) from error
+
+
+def instead_of(config: RuntimeConfig, error: EngineUnavailable) -> tuple[Engine, Missing]:
+    """The next engine below `config.engine`, which could not be made, and what to tell of that.
+
+    Only the diffusion engine is replaced, since its weights come and go without the configuration being wrong; for
+    others, and for a configuration that is wrong, `error` is raised again.
+    """
+    if config.engine != "diffusion" or error.reason not in _STEPS_DOWN:
+        raise error
+    lesser = _create_best(config)
+    label = lesser.capabilities().label
+    _log.warning("%s; pictures are drawn by %s", error, label)
+    return lesser, Missing(config.engine, error.reason, str(error))
+
+
+def ladder(top: Engine, config: RuntimeConfig) -> list[Engine]:
+    """`top`, and the engines that draw when it fails, best first; those that cannot work here are left out."""
+    name = top.capabilities().engine
+    below = LADDER[LADDER.index(name) + 1 :] if name in LADDER else LADDER[-1:]
+    rungs = [top]
+    for lesser in below:
+        try:
+            rungs.append(create(replace(config, engine=lesser)))
+        except EngineUnavailable as error:
+            _log.warning("engine %s cannot stand in: %s", lesser, error)
+    return rungs
 
 
 def _create_best(config: RuntimeConfig) -> Engine:

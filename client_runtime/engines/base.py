@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -23,12 +24,34 @@ _ENGINE_ID = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _FINGERPRINT = re.compile(r"[0-9a-f]{8,64}")
 
 
+class Fallback(StrEnum):
+    """Why a lesser engine drew a picture, and not the one that was asked for; the value crosses the API."""
+
+    ENGINE_FAILED = "engine-failed"
+    WRONG_OUTPUT = "wrong-output"
+    UNSUPPORTED = "unsupported-by-engine"
+    UNAVAILABLE = "engine-unavailable"
+    MISSING_WEIGHTS = "missing-weights"
+    BROKEN_WEIGHTS = "broken-weights"
+    OUT_OF_MEMORY = "out-of-memory"
+    BROKEN_IMAGE = "broken-image"  # not a number, or black
+    DEADLINE = "deadline"
+
+
 class EngineUnavailable(RuntimeError):
     """The engine cannot work on this machine; the message says why and what to install or write instead."""
 
+    def __init__(self, message: str, reason: Fallback = Fallback.UNAVAILABLE) -> None:
+        super().__init__(message)
+        self.reason = reason
+
 
 class EngineFailed(RuntimeError):
-    """The engine could not draw these tasks, though their bundles are sound; the caller shows a preview."""
+    """The engine could not draw these tasks, though their bundles are sound; a lesser engine draws them."""
+
+    def __init__(self, message: str, reason: Fallback = Fallback.ENGINE_FAILED) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +80,15 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One picture to draw. `prompt` is the resolved text: the page's words, or those in the bundle, or None."""
+    """One picture to draw. `prompt` is the resolved text: the page's words, or those in the bundle, or None.
+
+    `until_s` is when drawing must be over, on the clock of `time.monotonic`, so that a lesser engine still has time;
+    None means whenever.
+    """
 
     bundle: Bundle
     prompt: str | None = None
+    until_s: float | None = None
 
 
 class Engine(Protocol):

@@ -10,22 +10,25 @@ import asyncio
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from client_runtime.engines.base import Capabilities, Engine, Task
-from client_runtime.engines.preview import PreviewEngine
+from client_runtime import engines
+from client_runtime.engines.base import Capabilities, Engine, EngineUnavailable, Task
 from client_runtime.service.ask import Ask, Sharing, fitting
 from client_runtime.service.batch import Batcher, Limits
 from client_runtime.service.cache import Cache, Entry, key_of
 from client_runtime.service.draw import Drawn, Failed, Fallback, Outcome, Refused, draw
 from proxy.bundle import Bundle, BundleTooLarge
 from proxy.bundle.imagefile import encode_image
+from proxy.bundle.provenance import provenance_of, xmp_packet
 from proxy.config import RuntimeConfig
 
 _FINISHERS = min(4, os.cpu_count() or 1)
+_RESERVE_S = 1.5  # of a deadline, at most a quarter of it, left for a lesser engine and the image file
 
 _log = logging.getLogger("sketchwire.runtime")
 
@@ -64,17 +67,14 @@ class Workshop:
         self._worker = ThreadPoolExecutor(1, "sketchwire-engine")
         self._finishers = ThreadPoolExecutor(_FINISHERS, "sketchwire-finish")
         self._cache: Cache | None = None
+        self._reasons: Counter[str] = Counter()  # only the engine's thread counts
 
     async def start(self) -> None:
-        """Make the engine, in the thread it will live in, and open the cache. Raises EngineUnavailable."""
+        """Make the engines, in the thread they will live in, and open the cache. Raises EngineUnavailable."""
         loop = asyncio.get_running_loop()
-        self._engine = await loop.run_in_executor(self._worker, self._make_engine)
-        self.capabilities: Capabilities = self._engine.capabilities()
-        preview = PreviewEngine()
-        self.fallback: Capabilities | None = preview.capabilities()
-        self._safety_net: Engine = preview
-        if self.capabilities == self.fallback:
-            self._safety_net, self.fallback = self._engine, None
+        self._engines, self.missing = await loop.run_in_executor(self._worker, self._make_engines)
+        self.capabilities: Capabilities = self._engines[0].capabilities()
+        self.fallback: Capabilities | None = self._engines[1].capabilities() if len(self._engines) > 1 else None
         self._cache = await asyncio.to_thread(_open_cache, self._config)
         wait_s = self._config.batch_wait_ms / 1000
         limits = Limits(self._config.queue_size, self._config.batch_size, wait_s, self._config.max_pixels)
@@ -89,7 +89,7 @@ class Workshop:
         if clean:
             try:
                 async with asyncio.timeout(max(1.0, until - loop.time())):
-                    await loop.run_in_executor(self._worker, self._engine.close)
+                    await loop.run_in_executor(self._worker, self._close_engines)
             except Exception as error:  # TimeoutError among them; the process ends either way
                 _log.warning("the engine did not close: %s: %s", type(error).__name__, error)
                 clean = False
@@ -104,7 +104,8 @@ class Workshop:
         """
         check_size(bundle, self._config.max_pixels)
         media_type = fitting(ask.media_types, bundle.width_px, bundle.height_px)
-        task = Task(bundle, ask.prompt or (bundle.prompt.text if bundle.prompt else None))
+        until_s = self._until(deadline_s, ask.deadline_s)
+        task = Task(bundle, ask.prompt or (bundle.prompt.text if bundle.prompt else None), until_s)
         key = None
         if self._cache is not None and ask.sharing is not Sharing.NOBODY:
             fingerprint = f"{self.capabilities.engine}@{self.capabilities.fingerprint}"
@@ -126,17 +127,50 @@ class Workshop:
             "batches": self._batcher.batches,
             "largest_batch": self._batcher.largest_batch,
             "cache": asdict(self._cache.state) if self._cache is not None else None,
+            "missing": asdict(self.missing) if self.missing is not None else None,
+            "reasons": dict(self._reasons),
         }
+
+    def _make_engines(self) -> tuple[list[Engine], engines.Missing | None]:
+        """The engine, or the next one down when its weights are missing, and those that draw when it fails."""
+        try:
+            top, missing = self._make_engine(), None
+        except EngineUnavailable as error:
+            top, missing = engines.instead_of(self._config, error)
+        return engines.ladder(top, self._config), missing
+
+    def _close_engines(self) -> None:
+        for engine in self._engines:
+            engine.close()
+
+    def _until(self, deadline_s: float, allowed_s: float) -> float:
+        """When the first engine must be done, on the clock of `time.monotonic`."""
+        left_s = deadline_s - asyncio.get_running_loop().time()
+        reserve_s = min(_RESERVE_S, allowed_s / 4) if len(self._engines) > 1 else 0.0
+        return time.monotonic() + left_s - reserve_s
 
     def _draw(self, jobs: Sequence[Job]) -> list[tuple[Outcome, float]]:
         began_s = time.monotonic()
-        return [(outcome, began_s) for outcome in draw(self._engine, self._safety_net, [job.task for job in jobs])]
+        outcomes = draw(self._engines, [job.task for job in jobs])
+        for outcome in outcomes:
+            self._count(outcome)
+        return [(outcome, began_s) for outcome in outcomes]
+
+    def _count(self, outcome: Outcome) -> None:
+        """Why the engine that was asked for did not draw it."""
+        if isinstance(outcome, Drawn) and outcome.fallback is not None:
+            self._reasons[outcome.fallback.value] += 1
+        elif isinstance(outcome, Failed):
+            self._reasons[outcome.reason] += 1
+        if self.missing is not None:
+            self._reasons[self.missing.reason.value] += 1
 
     def _finish(self, job: Job, drawn: tuple[Outcome, float]) -> Result:
         outcome, began_s = drawn
         if not isinstance(outcome, Drawn):
             return outcome
-        body = encode_image(outcome.image, job.media_type, job.quality)
+        told = xmp_packet(provenance_of(job.task.bundle, outcome.engine))
+        body = encode_image(outcome.image, job.media_type, job.quality, told)
         if job.key is not None and self._cache is not None and outcome.fallback is None:
             self._cache.put(job.key, Entry(body, job.media_type, outcome.engine))
         ms = (time.monotonic() - began_s) * 1000

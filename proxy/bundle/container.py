@@ -41,6 +41,7 @@ MAX_PICTURE_PIXELS = 16_777_216
 
 _CRITICAL = 0x80
 PROMPT, EDGES, PALETTE, THUMBNAIL, SALIENT, DIGEST = 0x01, 0x02, 0x03, 0x04, _CRITICAL | 0x05, 0x07
+SEGMENTATION, STYLE, NORMAL = 0x08, 0x09, 0x0A
 SECTION_NAMES = {
     PROMPT: "prompt",
     EDGES: "edges",
@@ -48,6 +49,9 @@ SECTION_NAMES = {
     THUMBNAIL: "thumbnail",
     SALIENT: "salient",
     DIGEST: "digest",
+    SEGMENTATION: "segmentation",
+    STYLE: "style",
+    NORMAL: "normal",
 }
 _PROMPT_PLAIN, _PROMPT_BROTLI, _PROMPT_PAGE = 0, 1, 2
 
@@ -65,6 +69,9 @@ def pack(bundle: Bundle) -> bytes:
         sections.append((THUMBNAIL, _pack_picture(bundle.thumbnail)))
     if bundle.original_sha256 is not None:
         sections.append((DIGEST, bundle.original_sha256))
+    for kind, guide in ((SEGMENTATION, bundle.segmentation), (STYLE, bundle.style), (NORMAL, bundle.normal)):
+        if guide is not None:
+            sections.append((kind, _pack_picture(guide)))
     if bundle.salient is not None:
         sections.append((SALIENT, _pack_salient(bundle.salient)))
     head = MAGIC + bytes((VERSION, 0)) + bundle.width_px.to_bytes(2, "big") + bundle.height_px.to_bytes(2, "big")
@@ -84,6 +91,9 @@ def unpack(data: bytes) -> Bundle:
         THUMBNAIL: ("thumbnail", _unpack_picture),
         SALIENT: ("salient", _unpack_salient),
         DIGEST: ("original_sha256", lambda reader: reader.rest()),
+        SEGMENTATION: ("segmentation", _unpack_picture),
+        STYLE: ("style", _unpack_picture),
+        NORMAL: ("normal", _unpack_picture),
     }
     values: dict[str, object] = {}
     for kind, payload in sections(data):

@@ -111,7 +111,7 @@ class Bundle:
     """Everything downstream needs to draw one image of `width_px` × `height_px` again.
 
     `seed` starts the reconstruction's noise; `original_sha256` is a prefix (8 to 32 bytes) of the original file's
-    digest.
+    digest. `segmentation`, `style` and `normal` are for engines with a network for them; others do without.
     """
 
     width_px: int
@@ -123,6 +123,9 @@ class Bundle:
     thumbnail: Picture | None = None
     salient: Salient | None = None
     original_sha256: bytes | None = None
+    segmentation: Picture | None = None
+    style: Picture | None = None
+    normal: Picture | None = None
 
     def __post_init__(self) -> None:
         _check_size("bundle", self.width_px, self.height_px)

@@ -21,6 +21,7 @@ from PIL import Image
 from client_runtime.engines.preview import PreviewEngine
 from proxy.bundle import Bundle, BundleError, Prompt, Rectangle, Salient, pack, unpack
 from proxy.bundle.preview import render
+from proxy.bundle.provenance import field_value, provenance_of, xmp_packet
 
 PATIENCE_S = 10.0
 Make = Callable[..., bytes]
@@ -83,6 +84,26 @@ async def test_it_writes_what_is_accepted(serve: Serve, engine: Any, bundle: Mak
     assert answer.type == media_type
     with Image.open(io.BytesIO(answer.body)) as image:
         assert (image.get_format_mimetype(), image.size) == (media_type, (64, 48))
+
+
+@pytest.mark.parametrize("media_type", ["image/webp", "image/jpeg", "image/png"])
+async def test_files_and_answers_say_where_the_pixels_come_from(
+    serve: Serve, engine: Any, bundle: Make, media_type: str
+) -> None:
+    server = await serve(engine)
+    for _ in ("drawn", "from the cache"):
+        answer = await ask(server, bundle(), Accept=media_type)
+        told = provenance_of(unpack(bundle()), "fake@01234567")
+        assert answer.headers["Sketchwire-Provenance"] == field_value(told)
+        with Image.open(io.BytesIO(answer.body)) as image:
+            found = image.info.get("xmp") or image.info["XML:com.adobe.xmp"].encode()
+        assert found == xmp_packet(told)
+
+
+async def test_a_fallback_is_not_called_a_model(serve: Serve, engine: Any, bundle: Make) -> None:
+    engine.error = lambda tasks: RuntimeError("broken")
+    answer = await ask(await serve(engine), bundle())
+    assert answer.headers["Sketchwire-Provenance"].startswith("source=algorithmicallyEnhanced;engine=preview@")
 
 
 async def test_quality_changes_the_file(serve: Serve, bundle: Make) -> None:

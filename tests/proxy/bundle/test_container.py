@@ -76,6 +76,9 @@ def bundles(draw: st.DrawFn) -> Bundle:
         thumbnail=draw(st.none() | pictures),
         salient=Salient(tuple(rectangles), scale, picture(plan.width_px, plan.height_px)) if plan else None,
         original_sha256=draw(st.none() | st.binary(min_size=8, max_size=32)),
+        segmentation=draw(st.none() | pictures),
+        style=draw(st.none() | pictures),
+        normal=draw(st.none() | pictures),
     )
 
 

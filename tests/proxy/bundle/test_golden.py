@@ -12,6 +12,7 @@ from proxy.bundle.preview import render
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 FILES = sorted(GOLDEN.glob("v1-*.swb"))
+LATER = ("segmentation", "style", "normal")  # optional sections that are younger than these files
 
 
 def test_there_is_one_of_each_kind() -> None:
@@ -26,6 +27,8 @@ def test_a_golden_bundle_says_what_it_always_said(file: Path) -> None:
     expected = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
     if bundle.edges is not None:
         assert edge_map(bundle.edges).sum(axis=1).tolist() == expected["edges"].pop("pixels_by_row")
-    assert json.loads(json.dumps(asdict(bundle), default=lambda value: value.hex())) == expected
+    told = json.loads(json.dumps(asdict(bundle), default=lambda value: value.hex()))
+    assert [told.pop(name) for name in LATER] == [None] * len(LATER)
+    assert told == expected
     assert unpack(pack(bundle)) == bundle
     assert render(bundle).shape == (400, 600, 3)
