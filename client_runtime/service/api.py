@@ -23,8 +23,10 @@ from client_runtime.service.ask import MEDIA_TYPES, BadAsk, parse
 from client_runtime.service.batch import DeadlinePassed, Draining, QueueFull
 from client_runtime.service.counters import Counters, Event
 from client_runtime.service.draw import Failed, Refused
+from client_runtime.service.metrics import CONTENT_TYPE, exposition
 from client_runtime.service.work import Finished, Result, Workshop
-from proxy.bundle import BundleError, BundleTooLarge, UnsupportedBundle, unpack
+from proxy.bundle import Bundle, BundleError, BundleTooLarge, UnsupportedBundle, unpack
+from proxy.bundle.provenance import FIELD, field_value, provenance_of
 from proxy.config import RuntimeConfig
 
 MAX_HEADER_BYTES = 16 * 1024  # a prompt of 1,000 characters is up to 12 kB percent-encoded
@@ -83,10 +85,17 @@ class Service:
         state = {**about, **self.counters.state(), **self.workshop.state()}
         return web.json_response(state, status=503 if self.draining else 200)
 
+    async def metrics(self, request: web.Request) -> web.Response:
+        """GET /metrics, for Prometheus."""
+        text = exposition(
+            lambda: {**self.counters.state(), **self.workshop.state()}, self.workshop.capabilities.label, __version__
+        )
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE})
+
     async def _reconstruct(self, request: web.Request) -> web.Response:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
-        data = b""
+        data, bundle = b"", None
         try:
             if "Origin" in request.headers:
                 raise BadAsk("web pages may not use this service", 403)
@@ -94,7 +103,8 @@ class Service:
             deadline_s = began_s + ask.deadline_s
             async with asyncio.timeout_at(deadline_s):
                 data = await self._body(request)
-                result = await self.workshop.make(ask, unpack(data), data, deadline_s)
+                bundle = unpack(data)
+                result = await self.workshop.make(ask, bundle, data, deadline_s)
         except BadAsk as error:
             return self._bad(error.status, str(error))
         except BundleError as error:
@@ -104,7 +114,7 @@ class Service:
         except (DeadlinePassed, TimeoutError):
             self.counters.add(Event.LATE)
             return _error(504, "the deadline passed before the picture was drawn")
-        response = self._answer(result)
+        response = self._answer(result, bundle)
         _images_log.info("%s", _line(response, result, len(data), (loop.time() - began_s) * 1000))
         return response
 
@@ -125,7 +135,7 @@ class Service:
             raise BadAsk("the request's body is not well-formed HTTP") from error
         return bytes(body)
 
-    def _answer(self, result: Result) -> web.Response:
+    def _answer(self, result: Result, bundle: Bundle | None) -> web.Response:
         if isinstance(result, Refused):
             status = 400
             if isinstance(result.error, BundleTooLarge):
@@ -146,6 +156,8 @@ class Service:
             "Sketchwire-Reconstruct-Ms": f"{result.reconstruct_ms:.1f}",
             "X-Content-Type-Options": "nosniff",
         }
+        if bundle is not None:
+            headers[FIELD] = field_value(provenance_of(bundle, result.engine))
         if result.fallback is not None:
             self.counters.add(Event.FALLBACKS)
             headers["Sketchwire-Fallback"] = result.fallback.value
@@ -166,6 +178,7 @@ def create_app(service: Service, drain_s: float) -> web.Application:
     app.router.add_post("/v1/reconstruct", service.reconstruct)
     app.router.add_get("/v1/capabilities", service.capabilities)
     app.router.add_get("/healthz", service.health)
+    app.router.add_get("/metrics", service.metrics)
     drain_until_s = 0.0
 
     async def start(app: web.Application) -> None:

@@ -62,7 +62,7 @@ def key_of(
     only user who may share the entry, None when all may. Every part is preceded by its length, so that no two lists
     of parts run into the same bytes.
     """
-    digest = hashlib.sha256(b"sketchwire reconstruction 1")
+    digest = hashlib.sha256(b"sketchwire reconstruction 2")  # 2: files say where they come from
     for part in (bundle, prompt, fingerprint, media_type, str(quality), client):
         data = part.encode("utf-8") if isinstance(part, str) else part
         digest.update(b"\x00" if data is None else b"\x01" + len(data).to_bytes(8, "big") + data)

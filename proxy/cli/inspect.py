@@ -1,7 +1,8 @@
-"""`sketchwire inspect`: what is in a bundle.
+"""`sketchwire inspect`: what is in a bundle, or what a reconstruction says about itself.
 
-In: a bundle file. Out: its sections with their bytes, its pictures drawn in the terminal, its parts as standard files.
-Refuses: what is no bundle (`BundleError`); to overwrite exported files without --force.
+In: a bundle file, or an image file that was drawn from one. Out: its sections with their bytes, its pictures drawn in
+the terminal, its parts as standard files; of an image, its provenance. Refuses: what is no bundle (`BundleError`) and
+images that say nothing; to overwrite exported files without --force.
 """
 
 from __future__ import annotations
@@ -20,13 +21,21 @@ from proxy.cli.exits import USAGE, fail
 
 if TYPE_CHECKING:
     from proxy.bundle import Bundle, Picture
+    from proxy.bundle.provenance import Provenance
 
 MAX_PREVIEW_PIXELS = 50_000_000
+_MEANING = {  # by proxy.bundle.provenance.Source
+    "compositeWithTrainedAlgorithmicMedia": "real pixels of the original, filled up by a trained model",
+    "trainedAlgorithmicMedia": "drawn by a trained model; no pixel is the original's",
+    "algorithmicallyEnhanced": "the original's own pixels made larger, without a model",
+}
 COLUMNS = 76
 EPILOG = """
 sketchwire inspect cat.swb
 
 sketchwire inspect cat.swb --export parts/    [dim]prompt.txt, edges.jb2, thumbnail.avif, …, preview.png[/dim]
+
+sketchwire inspect cat.webp    [dim]where a drawn picture's pixels come from[/dim]
 
 The exported files are standard ones: jbig2dec reads edges.jb2, any browser the pictures.
 """
@@ -38,7 +47,7 @@ def register(app: typer.Typer) -> None:
     @app.command("inspect", epilog=EPILOG)
     def inspect(
         source: Annotated[
-            Path, typer.Argument(metavar="BUNDLE", exists=True, dir_okay=False, help="A bundle file (.swb).")
+            Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="A bundle (.swb), or a drawn image.")
         ],
         export: Annotated[
             Path | None, typer.Option(metavar="DIR", help="Write the parts there as standard files.")
@@ -53,6 +62,9 @@ def register(app: typer.Typer) -> None:
         from proxy.bundle import describe, unpack
 
         data = source.read_bytes()
+        if _is_image(data):
+            _show_provenance(source, data, as_json)
+            return
         bundle, sections = unpack(data), describe(data)
         written = _export(bundle, export, force) if export is not None else []
         console = Console()
@@ -123,6 +135,41 @@ def parts(bundle: Bundle) -> dict[str, bytes]:
     if bundle.width_px * bundle.height_px <= MAX_PREVIEW_PIXELS:
         files["preview.png"] = encode_image(preview.render(bundle), "image/png", 100)
     return files
+
+
+def _is_image(data: bytes) -> bool:
+    from proxy.sniff import sniff
+
+    return sniff(data) is not None
+
+
+def _show_provenance(source: Path, data: bytes, as_json: bool) -> None:
+    from proxy.provenance import read_file
+
+    told = read_file(data)
+    if told is None:
+        fail(f"{source} is an image and no bundle, and says nothing of having been drawn by Sketchwire")
+    found = provenance_object(source, told)
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+        return
+    typer.echo(f"{source}: {_MEANING[told.source]}")
+    for name in ("digital_source_type", "engine", "original_sha256_prefix"):
+        if found[name] is not None:
+            typer.echo(f"  {name.replace('_', ' ')}: {found[name]}")
+
+
+def provenance_object(source: Path, told: Provenance) -> dict[str, Any]:
+    """What an image says of itself, for machines."""
+    from proxy.bundle.provenance import VOCABULARY
+
+    digest = told.original_sha256
+    return {
+        "file": str(source),
+        "digital_source_type": VOCABULARY + told.source,
+        "engine": told.engine,
+        "original_sha256_prefix": digest.hex() if digest else None,
+    }
 
 
 def _export(bundle: Bundle, folder: Path, force: bool) -> list[Path]:

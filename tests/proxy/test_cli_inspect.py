@@ -14,7 +14,10 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from proxy.bundle import pixels, unpack
+from proxy.bundle.imagefile import encode_image
+from proxy.bundle.provenance import Source, provenance_of, xmp_packet
 from proxy.cli import app
+from proxy.cli.inspect import _MEANING
 from proxy.cli.terminal import Picture, edges_as_picture
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*.swb"))
@@ -116,3 +119,27 @@ def test_thin_lines_survive_when_edges_are_made_smaller() -> None:
     small = edges_as_picture(edges, 70, 30)
     assert small.shape[1] <= 70 and small.shape[0] <= 60
     assert int((small[..., 0] == 255).sum()) == small.shape[1]
+
+
+@pytest.mark.parametrize("name", ["cat.webp", "cat.jpg", "cat.png"])
+def test_a_drawn_picture_says_where_it_comes_from(tmp_path: Path, name: str) -> None:
+    media_type = {"webp": "image/webp", "jpg": "image/jpeg", "png": "image/png"}[name.partition(".")[2]]
+    told = provenance_of(unpack(golden("thumbnail").read_bytes()), "sketch@0123abcd")
+    file = tmp_path / name
+    file.write_bytes(encode_image(np.zeros((8, 8, 3), np.uint8), media_type, 90, xmp_packet(told)))
+    shown = invoke(file)
+    assert shown.exit_code == 0 and "real pixels" in shown.stdout and "sketch@0123abcd" in shown.stdout
+    found = json.loads(invoke(file, "--json").stdout)
+    assert found["digital_source_type"].endswith("/compositeWithTrainedAlgorithmicMedia")
+    assert found["original_sha256_prefix"] == (told.original_sha256.hex() if told.original_sha256 else None)
+
+
+def test_other_pictures_are_no_bundles(tmp_path: Path) -> None:
+    file = tmp_path / "photo.jpg"
+    file.write_bytes(encode_image(np.zeros((8, 8, 3), np.uint8), "image/jpeg"))
+    result = invoke(file)
+    assert result.exit_code == 1 and "says nothing" in result.stderr
+
+
+def test_every_source_is_explained() -> None:
+    assert set(_MEANING) == set(Source)
