@@ -4,7 +4,9 @@ In: uint8 RGB (h, w, 3) and the file's format. Out: `Analysis`: the kind, and th
 nothing; what is in doubt is called a graphic, since graphics travel as real pixels.
 
 Rendered pictures (charts, screenshots, logos, text) have many exactly flat pixels, few colours, and steps that are
-either nothing or strong; photographs have mostly small steps. Thresholds were read off labelled web images.
+either nothing or strong; photographs have mostly small steps. Thresholds were read off labelled web images. Cheap
+features come first: the detector of codes is only asked about two-toned pictures, and detectors of text and faces are
+left to `proxy.encode.salient`.
 """
 
 from __future__ import annotations
@@ -17,9 +19,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from proxy.encode import graphics
+from proxy.encode.salient import codes
+
 RGB = npt.NDArray[np.uint8]
 
 ANALYSIS_SIDE_PX = 512
+TRACKING_SIDE_PX = 3
+CODE_TONES = 0.5  # of all pixels are in the two commonest colours
+CODE_SHARE = 0.05  # of the image's area: from here on it is an image of a code
 _BLOCK_PX = 8
 FLAT_STEP = 2
 STRONG_STEP = 48
@@ -29,16 +37,20 @@ _LOSSLESS = frozenset(("PNG", "BMP", "GIF"))
 class Kind(StrEnum):
     """Kinds that are treated differently; only photographs and illustrations are ever generated.
 
-    `analyse` tells the first four apart. The others take detectors to tell (`proxy.encode.salient.verdict`), which run
-    on what `analyse` takes for a photograph or an illustration only.
+    `analyse` tells all but the last from pixels alone. What it takes for a photograph or an illustration is searched by
+    detectors besides (`proxy.encode.salient.verdict`), which may call it text, a code, a crowd, or rendered after all.
     """
 
     PHOTOGRAPH = "photograph"
     ILLUSTRATION = "illustration"
-    GRAPHIC = "graphic"  # chart, map, screenshot, logo, title card
-    EMPTY = "empty"
+    SCREENSHOT = "screenshot"
+    CHART = "chart"
+    MAP = "map"
     TEXT = "text"  # a page of text, or a picture with much text in it
+    GRAPHIC = "graphic"  # logo, title card, diagram, drawing
     CODE = "code"  # QR code or barcode
+    EMPTY = "empty"  # one tone, or a smooth passage between two
+    TRACKING = "tracking"  # a beacon or a spacer: a few pixels
     CROWD = "crowd"  # more faces than a detector finds without missing one
 
 
@@ -49,7 +61,8 @@ GENERATED = frozenset((Kind.PHOTOGRAPH, Kind.ILLUSTRATION))
 class Analysis:
     """Shares of all pixels (0…1): `flat` steps ≤ 2, `strong` steps ≥ 48, the four commonest of 4096 colours, and how
     many colours cover 90 %; `hardness` is strong steps per soft one. `rendered` is how likely the picture was drawn by
-    a program, 0…1: less sure than `kind`, and of use together with what the detectors find.
+    a program, 0…1: less sure than `kind`, and of use together with what the detectors find. `drawn` is what kind of
+    rendered picture it is, if it is one.
     """
 
     kind: Kind
@@ -59,22 +72,38 @@ class Analysis:
     top4: float
     colours: int
     rendered: float
+    drawn: Kind = Kind.GRAPHIC
 
 
 def analyse(rgb: RGB, file_format: str) -> Analysis:
     """The kind of `rgb`, with its reasons."""
-    scale = min(1.0, ANALYSIS_SIDE_PX / max(rgb.shape[:2]))
-    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
-    steps = _steps(np.asarray(small, np.uint8))
+    small = reduced(rgb)
+    steps = _steps(small)
     flat = float(np.mean(steps <= FLAT_STEP))
     strong = float(np.mean(steps >= STRONG_STEP))
     hardness = strong / max(1.0 - flat - strong, 1e-6)
-    shares = _colour_shares(np.asarray(small, np.uint8))
+    shares = colour_shares(small)
     top4 = float(shares[:4].sum())
     colours = int(np.searchsorted(np.cumsum(shares), 0.9)) + 1
     kind = _kind(flat, strong, hardness, top4, colours, file_format in _LOSSLESS)
-    rendered = _rendered(np.asarray(small, np.uint8), strong, hardness, top4, colours)
-    return Analysis(kind, flat, strong, hardness, top4, colours, rendered)
+    if min(rgb.shape[:2]) <= TRACKING_SIDE_PX:
+        kind = Kind.TRACKING
+    values = graphics.features(small, shares, flat, strong, hardness)
+    rendered = max(_rendered(small, strong, hardness, top4, colours), graphics.likelihood(values))
+    drawn = Kind.CODE if _is_code(rgb, small, shares) else Kind(graphics.name(values))
+    kind = drawn if kind is Kind.GRAPHIC else kind
+    return Analysis(kind, flat, strong, hardness, top4, colours, rendered, drawn)
+
+
+def _is_code(rgb: RGB, small: RGB, shares: npt.NDArray[np.float64]) -> bool:
+    """Whether a code fills the picture; the detector of codes is only asked about pictures in two tones."""
+    if shares[:2].sum() < CODE_TONES or not codes.available():
+        return False
+    grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+    if not codes.looks_printed(grey, least_dark=0.05):
+        return False
+    found = sum(box.area for box in codes.detect(rgb))
+    return bool(found >= CODE_SHARE * rgb.shape[0] * rgb.shape[1])
 
 
 def _kind(flat: float, strong: float, hardness: float, top4: float, colours: int, lossless: bool) -> Kind:
@@ -111,19 +140,28 @@ def _rendered(small: RGB, strong: float, hardness: float, top4: float, colours: 
     return 1.0 / (1.0 + exp(-logit))
 
 
-def _steps(rgb: RGB) -> npt.NDArray[np.int16]:
+def _steps(rgb: RGB) -> npt.NDArray[np.uint8]:
     """The larger of the steps to the right and to the lower neighbour, over all channels; (h - 1, w - 1), or (1, 1)
     zeros.
     """
     if min(rgb.shape[:2]) < 2:
-        return np.zeros((1, 1), np.int16)
-    wide = rgb.astype(np.int16)
-    right = np.abs(wide[:-1, 1:] - wide[:-1, :-1]).max(axis=2)
-    down = np.abs(wide[1:, :-1] - wide[:-1, :-1]).max(axis=2)
-    return np.asarray(np.maximum(right, down), np.int16)
+        return np.zeros((1, 1), np.uint8)
+    here = np.ascontiguousarray(rgb[:-1, :-1])
+    right = cv2.absdiff(here, np.ascontiguousarray(rgb[:-1, 1:]))
+    down = cv2.absdiff(here, np.ascontiguousarray(rgb[1:, :-1]))
+    red, green, blue = cv2.split(cv2.max(right, down))
+    return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
 
 
-def _colour_shares(rgb: RGB) -> npt.NDArray[np.float64]:
+def reduced(rgb: RGB) -> RGB:
+    """`rgb` at most ANALYSIS_SIDE_PX a side: what features are taken from."""
+    scale = min(1.0, ANALYSIS_SIDE_PX / max(rgb.shape[:2]))
+    if scale == 1.0:
+        return rgb
+    return np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def colour_shares(rgb: RGB) -> npt.NDArray[np.float64]:
     """Shares of the 16×16×16 colours, largest first."""
     quantised = (rgb >> 4).astype(np.int32)
     codes = quantised[..., 0] << 8 | quantised[..., 1] << 4 | quantised[..., 2]

@@ -58,16 +58,16 @@ def _barcodes(grey: Grey) -> list[Box]:
     return [_box(quad, grey) for quad, text in zip(quads, texts, strict=False) if text]
 
 
-def looks_printed(grey: Grey) -> bool:
+def looks_printed(grey: Grey, least_dark: float = 0.2) -> bool:
     """Whether `grey` has a dark and a light tone of about equal areas, and many steps between them, as codes have.
 
     Decoding would be surer and slower, and would drop codes that are too small or worn here for OpenCV, but not for
-    the reader's phone.
+    the reader's phone. `least_dark` is the least share of either tone.
     """
     if min(grey.shape) < 8:
         return False
     _, dark = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY_INV | cv2.THRESH_OTSU)
-    if not 0.2 <= float(dark.mean()) <= 0.8:
+    if not least_dark <= float(dark.mean()) <= 1 - least_dark:
         return False
     contrast = float(grey[dark == 0].mean()) - float(grey[dark > 0].mean())
     crossings = float(np.abs(np.diff(dark.astype(np.int8), axis=1)).sum(axis=1).mean())

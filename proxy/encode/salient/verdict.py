@@ -11,12 +11,11 @@ import re
 from typing import NamedTuple
 
 from proxy.bundle import SalientKind
-from proxy.encode.analyse import Analysis, Kind
+from proxy.encode.analyse import CODE_SHARE, Analysis, Kind
 from proxy.encode.salient.detect import Findings
 
 TEXT_LINES = 12
 TEXT_SHARE = 0.12  # of the image's area, in boxes tight around the lines
-CODE_SHARE = 0.05
 CROWD_FACES = 12  # where so many are found, some are missed
 # From this likelihood on, a picture without faces counts as rendered; from the lower ones if there is text in it, or if
 # it is so small that text could not have been found.
@@ -48,7 +47,7 @@ def verdict(analysis: Analysis, findings: Findings, width_px: int, height_px: in
     small = max(width_px, height_px) < SMALL_PX
     least = RENDERED_WITH_TEXT if texts else RENDERED_SMALL if small else RENDERED
     if analysis.rendered >= least and not faces:
-        return Verdict(Kind.GRAPHIC, f"rendered, by {analysis.rendered:.0%}, with {len(texts)} lines of text")
+        return Verdict(analysis.drawn, f"rendered, by {analysis.rendered:.0%}, with {len(texts)} lines of text")
     return None
 
 
