@@ -1,11 +1,24 @@
-"""The ledger: one row per image, what was decided and what it cost, in an SQLite file.
+"""The ledger: one row per response, what was decided and what it cost, in SQLite or PostgreSQL.
 
 In: `Row`s from the proxies, by `Ledger.record`, which never blocks and never raises. Out: summaries and rows for
-reports (`proxy.ledger.read`). Refuses: URLs, hosts and paths; no column can hold one.
+reports (`proxy.ledger.read`). Refuses: URLs, paths and queries; no column can hold one.
 """
 
+from proxy.ledger.database import Place, keep, ledger_file, ledger_place
 from proxy.ledger.read import LedgerUnreadable
+from proxy.ledger.rollup import Keep
 from proxy.ledger.row import Decision, Role, Row
-from proxy.ledger.writer import Ledger, ledger_file
+from proxy.ledger.writer import Ledger
 
-__all__ = ["Decision", "Ledger", "LedgerUnreadable", "Role", "Row", "ledger_file"]
+__all__ = [
+    "Decision",
+    "Keep",
+    "Ledger",
+    "LedgerUnreadable",
+    "Place",
+    "Role",
+    "Row",
+    "keep",
+    "ledger_file",
+    "ledger_place",
+]

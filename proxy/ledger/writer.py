@@ -1,11 +1,11 @@
-"""Writes rows to the ledger's file from one background thread.
+"""Writes rows to the ledger's database from one background thread.
 
-In: rows, by `Ledger.record`, from any thread. Out: rows in SQLite, committed within half a second. Refuses to block or
-to raise: when the queue or the disk is full or the file is locked, rows are dropped, counted and that is said aloud.
+In: rows, by `Ledger.record`, from any thread. Out: rows in the database, committed a quarter of a second later, and its
+maintenance. Refuses to block or to raise: when the queue or the disk is full, the file is locked or the server away,
+rows are dropped, counted and that is said aloud.
 
-The file is in write-ahead mode with `synchronous=NORMAL`: a crash of the process loses at most the last half second, a
-power cut perhaps a little more, and neither corrupts the file. A file found corrupt is moved aside and a new one
-begun, for a ledger that stops recording is worth less than one with a gap.
+An SQLite file found corrupt is moved aside and a new one begun, for a ledger that stops recording is worth less than
+one with a gap.
 """
 
 from __future__ import annotations
@@ -14,42 +14,53 @@ import atexit
 import contextlib
 import logging
 import os
-import sqlite3
 import threading
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
-from proxy.config import LedgerConfig
-from proxy.ledger.row import COLUMNS, Row, stored_values
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from proxy.ledger.database import Place, is_corrupt, open_writer, shown, why
+from proxy.ledger.intern import Ids
+from proxy.ledger.rollup import Keep, maintain
+from proxy.ledger.row import Row, domain, facet, numbers, subscriber
 from proxy.ledger.schema import LaterVersion, migrate
+from proxy.ledger.tables import domain as domains
+from proxy.ledger.tables import response
+from proxy.ledger.tables import subscriber as subscribers
 
 logger = logging.getLogger(__name__)
 
 BATCH_ROWS = 2_000
-BUSY_S = 2.0
 RETRY_OPEN_S = 10.0
-PRUNE_EVERY_S = 3_600.0
-PRUNE_ROWS = 5_000
+MAINTAIN_EVERY_S = 300.0
+MAINTAIN_AT_ONCE_S = 0.5
 SAY_EVERY_S = 60.0
-WAL_BYTES = 16 * 1024 * 1024
-INSERT = f"INSERT INTO image ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
-
-
-def ledger_file(config: LedgerConfig, state_dir: str | Path) -> Path:
-    """Where a role's ledger is: what the configuration says, else `ledger.sqlite` in the role's state folder."""
-    return Path(config.file).expanduser() if config.file else Path(state_dir).expanduser() / "ledger.sqlite"
+KEEP = Keep()
 
 
 class Ledger:
-    """The ledger of one proxy process. `written` and `dropped` count rows since it was made."""
+    """The ledger of one proxy process. `written` and `dropped` count rows since it was made.
+
+    `domains`: whether rows' domains are kept.
+    """
 
     def __init__(
-        self, path: Path, keep_days: float = 90.0, *, queue_rows: int = 20_000, commit_every_s: float = 0.5
+        self,
+        place: Place,
+        keep: Keep = KEEP,
+        *,
+        domains: bool = False,
+        queue_rows: int = 20_000,
+        commit_every_s: float = 0.25,
     ) -> None:
-        self.path = Path(path)
+        self.place = place
         self.written = 0
-        self._keep_s = keep_days * 86_400
+        self._keep = keep
+        self._domains = domains
         self._commit_every_s = commit_every_s
         self._queue: deque[Row] = deque()
         self._queue_rows = queue_rows
@@ -59,16 +70,23 @@ class Ledger:
         self._flush_wanted = 0  # flushes asked for, and the last one that is done
         self._flush_done = 0
         self._closing = False
-        self._connection: sqlite3.Connection | None = None
-        self._open_after = self._prune_after = self._say_after = 0.0
+        self._engine: Engine | None = None
+        self._connection: Connection | None = None
+        self._ids = Ids()
+        self._open_after = self._maintain_after = self._say_after = 0.0
         self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
         self._thread.start()
         atexit.register(self.close)
 
     @property
     def dropped(self) -> int:
-        """Rows that could not be kept: the queue was full, or the file could not be written."""
+        """Rows that could not be kept: the queue was full, or the database could not be written."""
         return self._dropped_full + self._dropped_failed
+
+    @property
+    def queued(self) -> int:
+        """Rows that wait to be written."""
+        return len(self._queue)
 
     def record(self, row: Row) -> None:
         """Keep a row, soon. Never blocks on the disk and never raises."""
@@ -103,7 +121,7 @@ class Ledger:
     def _run(self) -> None:
         while True:
             with self._condition:
-                self._condition.wait_for(self._pending, timeout=PRUNE_EVERY_S)
+                self._condition.wait_for(self._pending, timeout=self._idle_s())
                 if self._queue and not self._hurry():  # let a batch gather
                     self._condition.wait_for(self._hurry, timeout=self._commit_every_s)
                 ticket, closing = self._flush_wanted, self._closing
@@ -128,116 +146,130 @@ class Ledger:
     def _hurry(self) -> bool:
         return self._closing or self._flush_wanted > self._flush_done or len(self._queue) >= BATCH_ROWS
 
+    def _idle_s(self) -> float:
+        return min(max(self._maintain_after - time.monotonic(), 0.05), MAINTAIN_EVERY_S)
+
     def _write(self, rows: list[Row]) -> None:
         values = []
         for row in rows:
             try:
-                values.append(stored_values(row))
+                values.append((facet(row), subscriber(row), domain(row) if self._domains else "", numbers(row)))
             except (TypeError, ValueError, AttributeError, OverflowError) as error:
                 self._drop(1, f"a row has an impossible value: {error}")
         for attempt in (1, 2):
+            committing = False
             try:
                 connection = self._connect()
                 if connection is None:
                     self._dropped_failed += len(values)
                     return
                 if values:
-                    _insert(connection, values)
+                    transaction = connection.begin()
+                    try:
+                        insert_rows(connection, self._ids, values)
+                        committing = True
+                        transaction.commit()
+                    except BaseException:
+                        transaction.close()
+                        raise
                     self.written += len(values)
                     values = []
-                self._prune(connection)
+                self._maintain(connection)
                 return
-            except sqlite3.Error as error:
-                corrupt = _corrupt(error)
+            except SQLAlchemyError as error:
+                gone = isinstance(error, DBAPIError) and error.connection_invalidated
+                corrupt = is_corrupt(error)
                 self._disconnect()
-                if corrupt and attempt == 1:
-                    self._move_aside(error)
+                if corrupt and attempt == 1 and isinstance(self.place, Path):
+                    self._move_aside(self.place, error)
                     continue
-                self._drop(len(values), str(error))
+                if gone and attempt == 1 and not committing:  # nothing of it can have been kept: the server restarted
+                    continue
+                self._drop(len(values), why(error))
                 return
 
-    def _connect(self) -> sqlite3.Connection | None:
+    def _connect(self) -> Connection | None:
         """The open connection, made at need; None while it is too early to try again."""
         if self._connection is None and time.monotonic() >= self._open_after:
             try:
-                self._connection = _open(self.path)
-            except sqlite3.Error as error:
-                if _corrupt(error):
+                self._engine = self._engine or open_writer(self.place)
+                connection = self._engine.connect()
+                try:
+                    migrate(connection)
+                except BaseException:
+                    connection.close()
+                    raise
+                self._connection = connection
+            except SQLAlchemyError as error:
+                if is_corrupt(error):
                     raise
                 self._open_failed(error)
-            except (OSError, LaterVersion) as error:
+            except (OSError, LaterVersion, ValueError) as error:
                 self._open_failed(error)
         return self._connection
 
     def _open_failed(self, error: Exception) -> None:
+        self._engine = None
         self._open_after = time.monotonic() + RETRY_OPEN_S
-        logger.error("ledger: cannot use %s (%s); rows are dropped until it can be used", self.path, error)
+        reason = why(error)
+        logger.error("ledger: cannot use %s (%s); rows are dropped until it can be used", shown(self.place), reason)
 
     def _disconnect(self) -> None:
+        self._ids.forget()
         if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(SQLAlchemyError):
                 self._connection.close()
-            self._connection = None
+        self._connection = self._engine = None
 
-    def _move_aside(self, error: Exception) -> None:
+    def _move_aside(self, path: Path, error: Exception) -> None:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-        aside, number = self.path.with_name(f"{self.path.name}.corrupt-{stamp}"), 1
+        aside, number = path.with_name(f"{path.name}.corrupt-{stamp}"), 1
         while aside.exists():
             number += 1
-            aside = self.path.with_name(f"{self.path.name}.corrupt-{stamp}-{number}")
+            aside = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
         try:
-            os.replace(self.path, aside)
+            os.replace(path, aside)
             for suffix in ("-wal", "-shm"):  # they belong to the old file and would poison the new one
                 with contextlib.suppress(FileNotFoundError):
-                    os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
+                    os.replace(f"{path}{suffix}", f"{aside}{suffix}")
         except OSError as failure:
-            logger.error("ledger: %s is corrupt (%s) and cannot be moved aside (%s)", self.path, error, failure)
+            logger.error("ledger: %s is corrupt (%s) and cannot be moved aside (%s)", path, why(error), failure)
             return
-        logger.error("ledger: %s was corrupt (%s); it was moved to %s and a new one begun", self.path, error, aside)
+        logger.error("ledger: %s was corrupt (%s); it was moved to %s and a new one begun", path, why(error), aside)
 
-    def _prune(self, connection: sqlite3.Connection) -> None:
-        """Delete rows older than the limit, a few thousand at a time; the next batch goes on where this one stopped."""
-        if time.monotonic() < self._prune_after:
+    def _maintain(self, connection: Connection) -> None:
+        """Roll up and prune, a step at a time and not for long; the next batch goes on where this one stopped."""
+        if time.monotonic() < self._maintain_after:
             return
-        deleted = connection.execute(
-            "DELETE FROM image WHERE id IN (SELECT id FROM image WHERE time_s < ? ORDER BY time_s LIMIT ?)",
-            (time.time() - self._keep_s, PRUNE_ROWS),
-        ).rowcount
-        if deleted < PRUNE_ROWS:
-            self._prune_after = time.monotonic() + PRUNE_EVERY_S
+        until = time.monotonic() + MAINTAIN_AT_ONCE_S
+        while maintain(connection, self._keep, time.time()):
+            if time.monotonic() > until:
+                return
+        self._maintain_after = time.monotonic() + MAINTAIN_EVERY_S
 
     def _drop(self, count: int, why: str) -> None:
         self._dropped_failed += count
         if count and time.monotonic() >= self._say_after:
             self._say_after = time.monotonic() + SAY_EVERY_S
-            logger.warning("ledger: %d rows dropped at %s (%s); %d in all", count, self.path, why, self.dropped)
+            logger.warning("ledger: %d rows dropped at %s (%s); %d in all", count, shown(self.place), why, self.dropped)
 
 
-def _insert(connection: sqlite3.Connection, values: list[tuple[float | int | str | None, ...]]) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        connection.executemany(INSERT, values)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would make it readable to all
-    connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
-    try:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
-        migrate(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _corrupt(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+def insert_rows(connection: Connection, ids: Ids, values: list[tuple[Any, str, str, dict[str, Any]]]) -> None:
+    """Insert rows, given as codes, pseudonym, domain and numbers, inside a transaction."""
+    ids.refresh(connection)
+    facets = ids.facets(connection, (codes for codes, _, _, _ in values))
+    people = ids.names(connection, subscribers, (who for _, who, _, _ in values))
+    places = ids.names(connection, domains, (where for _, _, where, _ in values))
+    connection.execute(
+        response.insert(),
+        [
+            {
+                "facet_id": facets[codes],
+                "subscriber_id": people[who],
+                "domain_id": places[where],
+                "rolled": 0,
+                **numbers,
+            }
+            for codes, who, where, numbers in values
+        ],
+    )
