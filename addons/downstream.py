@@ -22,8 +22,9 @@ from addons.accounts import Accounts, Record, downstream_row, failed_row, unchan
 from addons.exchange import KEY, DownstreamExchange
 from addons.pagetext import COPY_BYTES, PageText, is_page
 from addons.passing import Tally, Tee
-from proxy import etag, rewrite
+from proxy import etag, rewrite, transcode
 from proxy.bundle import MAX_BUNDLE_BYTES, MEDIA_TYPE
+from proxy.config import FORMATS as KNOWN_FORMATS
 from proxy.freshness import Revalidations
 from proxy.headers import Headers
 from proxy.identity import Identity
@@ -49,6 +50,9 @@ logger = logging.getLogger("sketchwire.downstream")
 
 STREAMED_REQUEST_BYTES = 64 * 1024
 REFETCH_DEADLINE_S = 30.0
+FORMATS = transcode.FORMATS
+CLASSICAL_TYPES = frozenset(f"image/{name}" for name in KNOWN_FORMATS)
+MAX_RECODED_BYTES = 16 * 1024 * 1024
 
 
 class Downstream:
@@ -104,11 +108,13 @@ class Downstream:
         try:
             if exchange.is_bundle:
                 await self._show(flow, flow.response, exchange, exchange.came)
+            elif exchange.is_file and exchange.tally is None:
+                await self._recode(flow, flow.response, exchange, exchange.came)
             else:
                 self._passed(exchange, exchange.came)
         except Exception:
             self._failed("response")
-            if exchange.is_bundle:
+            if exchange.is_bundle or (exchange.is_file and exchange.tally is None):
                 adapt.refuse(flow, 502, "The image could not be shown.", "Reload it; the log says why.")
 
     def error(self, flow: http.HTTPFlow) -> None:
@@ -160,7 +166,7 @@ class Downstream:
         if not may_be_image and not is_page_wanted:
             return fields
         offer = self._restorer.offer
-        exchange.accept = Accept(offer.engine, self._nonce, offer.modes, exchange.client)
+        exchange.accept = Accept(offer.engine, self._nonce, offer.modes, exchange.client, offer.tier, FORMATS)
         fields.append((ACCEPT, format_accept(exchange.accept)))
         if may_be_image and self._pages is not None:
             referer = exchange.request.headers.get("referer")
@@ -174,8 +180,12 @@ class Downstream:
         exchange.response_bytes = adapt.response_head_bytes(response)
         exchange.info = parse_info(came.headers.get(INFO))
         exchange.is_bundle = self._is_our_bundle(exchange, came)
-        if exchange.is_bundle:
+        exchange.is_file = self._is_our_file(exchange, came)
+        if exchange.is_bundle or (exchange.is_file and self._must_recode(exchange, came)):
             response.stream = False
+            return
+        if exchange.is_file:
+            self._pass_file(response, exchange, came)
             return
         headers = rewrite.neutralised(came.headers)
         if came.status == 304:
@@ -188,11 +198,31 @@ class Downstream:
             response.stream = exchange.tally
 
     def _is_our_bundle(self, exchange: DownstreamExchange, came: ResponseFacts) -> bool:
-        if came.headers.media_type() != MEDIA_TYPE or came.status != 200 or exchange.accept is None:
-            return False
         length = came.headers.number("content-length")
+        small = length is not None and length <= MAX_BUNDLE_BYTES
+        return came.headers.media_type() == MEDIA_TYPE and small and self._is_made(exchange, came)
+
+    def _is_our_file(self, exchange: DownstreamExchange, came: ResponseFacts) -> bool:
+        named = came.headers.media_type() in CLASSICAL_TYPES and "content-length" in came.headers
+        return named and self._is_made(exchange, came)
+
+    def _is_made(self, exchange: DownstreamExchange, came: ResponseFacts) -> bool:
+        """Whether our upstream made this answer for this request."""
         genuine = isinstance(exchange.info, Taken) and secrets.compare_digest(exchange.info.nonce, self._nonce)
-        return genuine and length is not None and length <= MAX_BUNDLE_BYTES
+        return genuine and came.status == 200 and exchange.accept is not None
+
+    def _must_recode(self, exchange: DownstreamExchange, came: ResponseFacts) -> bool:
+        small = (came.headers.number("content-length") or 0) <= MAX_RECODED_BYTES
+        return small and transcode.needed(came.headers.media_type(), exchange.request.headers.get("accept"))
+
+    def _pass_file(self, response: http.Response, exchange: DownstreamExchange, came: ResponseFacts) -> None:
+        """A classical file that the browser can show streams through, under the head of a reconstruction."""
+        tag, size_bytes = came.headers.get("etag"), came.headers.number("content-length") or 0
+        adapt.set_headers(response, rewrite.shown_head(came.headers, came.headers.media_type(), size_bytes, tag, False))
+        if tag:
+            self._revalidations.remember(exchange.key, tag, came.headers, exchange.request.headers, time.time())
+        exchange.tally = Tally()
+        response.stream = exchange.tally
 
     def _confirm_shown(self, exchange: DownstreamExchange, headers: Headers) -> Headers:
         """A 304 that comes for a reconstruction: confirmed under our tag, and fresh for as long as the origin says."""
@@ -212,13 +242,32 @@ class Downstream:
         made = await self._restorer.restore(bundle, exchange.words, accept, exchange.info.content_type, exchange.client)
         if isinstance(made, Restored):
             tag = came.headers.get("etag") or etag.local(hashlib.sha256(bundle).digest())
-            headers = rewrite.shown_head(came.headers, made.media_type, len(made.body), tag, made.degraded)
+            size_bytes, told = len(made.body), made.provenance
+            headers = rewrite.shown_head(came.headers, made.media_type, size_bytes, tag, made.degraded, told)
             adapt.set_response(response, headers, made.body)
             if not made.degraded:
                 self._revalidations.remember(exchange.key, tag, came.headers, exchange.request.headers, time.time())
             row = with_restored(row, made)
         else:
             row = await self._show_original(flow, response, exchange, row, made)
+        self._accounts.enter(row, exchange.started_s)
+
+    async def _recode(
+        self, flow: http.HTTPFlow, response: http.Response, exchange: DownstreamExchange, came: ResponseFacts
+    ) -> None:
+        """A classical file that the browser cannot show becomes one that it can."""
+        assert isinstance(exchange.info, Taken)
+        came_bytes = response.raw_content or b""
+        row = downstream_row(exchange, came, len(came_bytes))
+        accept = exchange.request.headers.get("accept") or ""
+        made = await self._restorer.recode(came_bytes, accept, exchange.info.content_type)
+        if isinstance(made, Failed):
+            row = await self._show_original(flow, response, exchange, row, made)
+        else:
+            body, media_type = made
+            headers = rewrite.shown_head(came.headers, media_type, len(body), came.headers.get("etag"), False)
+            adapt.set_response(response, headers, body)
+            row = replace(row, delivered_bytes=len(body))
         self._accounts.enter(row, exchange.started_s)
 
     async def _show_original(
@@ -238,6 +287,7 @@ class Downstream:
             decision="original",
             reason=why.reason.value,
             refetch_bytes=original.link_bytes,
+            refetches=1,
             delivered_bytes=len(original.body),
         )
 

@@ -48,7 +48,7 @@ class TargetGuard:
     """Judges targets early (request, CONNECT) by name and port, and for good when a connection is about to be made."""
 
     def __init__(self, targets: Targets, resolve: Resolve | None = None) -> None:
-        self._targets = targets
+        self.targets = targets  # may be replaced while flows pass
         self._resolve = resolve or resolve_with_dns
 
     def running(self) -> None:
@@ -64,6 +64,8 @@ class TargetGuard:
         self._judge_early(flow)
 
     def _judge_early(self, flow: http.HTTPFlow) -> None:
+        if flow.response is not None:
+            return
         try:
             refused = self._early_verdict(flow.request.host, flow.request.port)
         except Exception:
@@ -73,10 +75,10 @@ class TargetGuard:
             refuse(flow, 403, f"Sketchwire does not connect there: {refused.why}.", ADVICE)
 
     def _early_verdict(self, host: str, port: int) -> Refused | None:
-        known = self._targets.known_address(host)
+        known = self.targets.known_address(host)
         if known is None:
-            return self._targets.judge_port(host, port)
-        verdict = self._targets.judge(host, port, (known,))
+            return self.targets.judge_port(host, port)
+        verdict = self.targets.judge(host, port, (known,))
         return verdict if isinstance(verdict, Refused) else None
 
     async def server_connect(self, data: server_hooks.ServerConnectionHookData) -> None:
@@ -93,13 +95,13 @@ class TargetGuard:
         if data.server.address is None or data.server.transport_protocol != "tcp":
             return Refused("only TCP connections are made")
         host, port = str(data.server.address[0]), int(data.server.address[1])
-        known = self._targets.known_address(host)
+        known = self.targets.known_address(host)
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT_S):
                 resolved = [known] if known is not None else await self._resolve(host, port)
         except (OSError, UnicodeError, TimeoutError):
             return Refused("the name cannot be resolved")
-        verdict = self._targets.judge(host, port, resolved)
+        verdict = self.targets.judge(host, port, resolved)
         if isinstance(verdict, Refused):
             return verdict
         _pin.set(_Pin(host, port, verdict))

@@ -27,7 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from proxy import __version__, ports
+from proxy.access.admission import AdmissionError, Role, read_admission, why_readable
 from proxy.config import Config
+from proxy.onboarding.certificate import read_certificate
+from proxy.statefile import read_object
+from proxy.tunnel.refusals import in_force
 
 PROBE_S = 90.0
 LOW_DISK_BYTES, NO_DISK_BYTES = 2 * 1024**3, 100 * 1024**2
@@ -85,6 +89,8 @@ def examine(config: Config) -> Iterator[Check]:
         "detectors": _detectors,
         "folders": _folders,
         "certificates": _certificates,
+        "access": _access,
+        "bypass": _bypass,
         "network": _network,
         "browser": _browser,
         "engines": _engines,
@@ -190,6 +196,9 @@ def _certificates(config: Config) -> Iterator[Check]:
     own = Path(config.downstream.state_dir).expanduser() / "mitmproxy-ca-cert.pem"
     if own.exists():
         yield _certificate("browser's CA", own, f"remove {own.parent} and let browsers trust the new CA")
+        yield Check(
+            "certificates", "its fingerprint", State.OK, f"SHA-256 {read_certificate(own.read_bytes()).fingerprint}"
+        )
     else:
         yield Check("certificates", "browser's CA", State.NOTE, f"{own} is made when downstream first starts")
     if config.upstream.origin_ca:
@@ -211,6 +220,45 @@ def _certificate(name: str, file: Path, remedy: str) -> Check:
     if days < 0:
         return Check(area, name, State.BROKEN, f"{file} ended {-days:.0f} days ago", remedy)
     return Check(area, name, State.OK if days > 30 else State.WARNING, f"{file}, good for {days:.0f} days", "")
+
+
+def _access(config: Config) -> Iterator[Check]:
+    roles: tuple[Role, ...] = ("upstream", "downstream")
+    for role in roles:
+        host = getattr(config, role).listen_host
+        try:
+            admitted = read_admission(config, role)
+        except AdmissionError as error:
+            yield Check("access", f"{role} access", State.BROKEN, str(error), "it does not start like this")
+            continue
+        if role == "upstream":
+            marks = admitted.tokens.marks if admitted.tokens else ()
+            known = f"downstreams with the token {' or '.join(marks)}" if marks else "everybody on this machine"
+        else:
+            known = f"{len(admitted.users.hashes)} users with passwords" if admitted.users else "everybody who connects"
+        yield Check("access", f"{role} access", State.OK, f"{host} serves {known}")
+    readable = why_readable(config)
+    if readable is not None:
+        remedy = "use the h2 link, an https:// upstream, or a VPN between the machines"
+        yield Check("access", "the link", State.WARNING, readable, remedy)
+
+
+def _bypass(config: Config) -> Iterator[Check]:
+    try:
+        hosts = read_admission(config, "downstream").bypass
+    except AdmissionError:
+        return  # told above
+    counts = ", ".join(f"{count} {group}" for group, count in hosts.counts().items())
+    origin = config.access.bypass_file or "the shipped list"
+    yield Check("bypass", "left alone", State.OK, f"{origin}: {counts or 'nothing'}")
+    learnt = read_object(Path(config.downstream.state_dir).expanduser() / "refusals.json", move_aside=False)
+    until = in_force(learnt, time.time())
+    if until:
+        last = time.strftime("%Y-%m-%d %H:%M", time.localtime(until[-1]))
+        detail = f"{len(until)} hosts whose clients refuse our certificate (kept as digests), the last until {last}"
+        yield Check("bypass", "learnt", State.OK, detail)
+    else:
+        yield Check("bypass", "learnt", State.OK, "no host whose clients refuse our certificate")
 
 
 def _network(config: Config) -> Iterator[Check]:

@@ -2,9 +2,11 @@
 
 In: a host and port as the client named them, and what the name resolves to. Out: the addresses to use, or `Refused`.
 Refuses: everything that is not a public unicast address, however it is wrapped (IPv4 in IPv6, NAT64, 6to4, Teredo),
-cloud metadata services, and ports that no web server uses; an operator may open exact host:port pairs.
+cloud metadata services, names that are the proxies' own, and ports that no web server uses; an operator may open exact
+host:port pairs.
 
-Ports: 80, 443 and 1024 upwards, except those on which services answer that must not hear a stranger's HTTP request.
+Ports: 80, 443 and 1024 upwards, or what the operator says, except those on which services answer that must not hear a
+stranger's HTTP request; only naming such a port by itself opens it.
 Source: IANA special-purpose address registries; the WHATWG Fetch standard's list of bad ports.
 """
 
@@ -14,9 +16,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+from proxy.onboarding.place import is_reserved
+
 Address = IPv4Address | IPv6Address
 
-WEB_PORTS = frozenset((80, 443))
+WEB_PORTS = ("80", "443", "1024-65535")
 # above 1023: WHATWG's bad ports, then databases, caches, container and cluster control planes, remote desktops
 _FETCH_BAD = (1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, *range(6665, 6670), 6679, 6697, 10080)
 _SERVICES = (1433, 1521, 2375, 2376, 2379, 2380, 3306, 3389, 5432, 5900, 5984, 6379, 6443, 9042, 9200, 9300)
@@ -58,19 +62,23 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """The operator's exceptions: `allowed` (host, port) pairs on private networks, and fixed addresses for `hosts`."""
+    """The operator's word: `allowed` (host, port) pairs on private networks, fixed addresses for `hosts`, `ports`."""
 
     allowed: frozenset[tuple[str, int]] = frozenset()
     hosts: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[str, ...] = WEB_PORTS
 
     @classmethod
-    def configured(cls, allow_private_targets: Iterable[str], hosts: Iterable[str]) -> Targets:
-        """From "host:port" and "name=address" strings, checked by proxy.config."""
+    def configured(
+        cls, allow_private_targets: Iterable[str], hosts: Iterable[str], ports: Iterable[str] = WEB_PORTS
+    ) -> Targets:
+        """From "host:port", "name=address" and "port" or "port-port" strings, checked by proxy.config."""
         pairs = (item.rpartition(":") for item in allow_private_targets)
         names = (item.partition("=") for item in hosts)
         return cls(
             frozenset((_canonical(host), int(port)) for host, _, port in pairs),
             {_canonical(name): address.strip() for name, _, address in names},
+            tuple(ports),
         )
 
     def known_address(self, host: str) -> str | None:
@@ -82,10 +90,12 @@ class Targets:
         return None if address is None else str(address)
 
     def judge_port(self, host: str, port: int) -> Refused | None:
-        """Whether a port may be connected to at all; None if so."""
-        if (_canonical(host), port) in self.allowed:
+        """Whether a name and port may be connected to at all; None if so."""
+        if is_reserved(host):
+            return Refused("this name exists inside the downstream proxy only")
+        if (_canonical(host), port) in self.allowed or str(port) in self.ports:
             return None
-        if port in WEB_PORTS or (1024 <= port <= 65_535 and port not in DANGEROUS_PORTS):
+        if port not in DANGEROUS_PORTS and any(_within(port, item) for item in self.ports):
             return None
         return Refused(f"port {port} is not one that web servers use")
 
@@ -111,6 +121,11 @@ def is_public(text: str) -> bool:
             return address in _GLOBAL_6 and not any(address in network for network in _NOT_PUBLIC_6)
         address = IPv4Address(address.packed[-4:])
     return address is not None and not any(address in network for network in _NOT_PUBLIC_4)
+
+
+def _within(port: int, item: str) -> bool:
+    first, _, last = item.partition("-")
+    return int(first) <= port <= int(last or first)
 
 
 def _address(text: str) -> Address | None:

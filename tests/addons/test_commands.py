@@ -19,7 +19,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Config, Path | None, 
     """What the commands would run."""
     runs: list[tuple[Config, Path | None, float]] = []
 
-    def run(config: Config, ready_file: Path | None, drain_s: float) -> None:
+    def run(config: Config, ready_file: Path | None, drain_s: float, load: object) -> None:
         runs.append((config, ready_file, drain_s))
 
     for name in ("run_upstream", "run_downstream"):

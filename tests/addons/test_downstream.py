@@ -33,6 +33,10 @@ class FakeRestorer:
         self.asked.append(asked)
         return self.answer
 
+    async def recode(self, body: bytes, accept: str, original_type: str) -> tuple[bytes, str] | Failed:
+        self.asked.append((body, accept, original_type))
+        return self.answer if isinstance(self.answer, Failed) else (b"recoded", "image/jpeg")
+
 
 @dataclass
 class FakeRefetcher:
@@ -109,6 +113,20 @@ async def test_a_bundle_becomes_a_picture() -> None:
     )
     assert (row.origin_bytes, row.delivered_bytes, row.encode_ms, row.width_px) == (5000, 7, 12.0, 40)
     assert len(BUNDLE) < row.link_bytes < 1500 and row.refetch_bytes == 0
+
+
+async def test_the_browser_learns_where_the_pixels_come_from() -> None:
+    bench, told = Bench(), "source=trainedAlgorithmicMedia;engine=sketch@01234567"
+    bench.restorer.answer = replace(SHOWN, provenance=told)
+    flow = await bench.run(request(), Sketchwire_Provenance="source=digitalCapture;engine=camera")
+    assert flow.response is not None and flow.response.headers.get_all("Sketchwire-Provenance") == [told]
+    assert ours(flow.response) == ["Sketchwire-Provenance"]
+
+
+async def test_no_origin_can_forge_it() -> None:
+    forged = "source=trainedAlgorithmicMedia;engine=sketch@01234567"
+    flow = await Bench().run(request(), body=b"\xff\xd8\xff", Content_Type="image/jpeg", Sketchwire_Provenance=forged)
+    assert flow.response is not None and ours(flow.response) == []
 
 
 async def test_what_we_can_draw_is_told_where_it_matters() -> None:
@@ -302,3 +320,52 @@ async def test_a_defect_in_a_request_is_a_502(monkeypatch: pytest.MonkeyPatch) -
     bench, flow = Bench(), request()
     bench.addon.requestheaders(flow)
     assert flow.response is not None and flow.response.status_code == 502
+
+
+async def test_a_file_that_the_browser_shows_streams_through() -> None:
+    bench = Bench()
+    flow = await bench.run(request(), b"avif", Content_Type="image/avif")
+    assert flow.response is not None and bench.restorer.asked == []
+    fields = flow.response.headers
+    assert fields["content-type"] == "image/avif" and fields["cache-control"] == "private, no-cache"
+    assert fields["etag"] == 'W/"swb-x"' and ours(flow.response) == []
+    (row,) = bench.rows
+    assert (row.decision, row.origin_bytes, row.delivered_bytes, row.content_type) == ("recoded", 5000, 4, "image/jpeg")
+    again = request(If_None_Match='W/"swb-x"')
+    bench.ask(again)
+    assert again.response is not None and again.response.status_code == 304
+
+
+async def test_a_file_that_the_browser_cannot_show_is_recoded() -> None:
+    bench = Bench()
+    flow = await bench.run(request(Accept="image/png,*/*"), b"avif", Content_Type="image/avif")
+    assert flow.response is not None and flow.response.content == b"recoded"
+    assert flow.response.headers["content-type"] == "image/jpeg" and flow.response.headers["content-length"] == "7"
+    assert bench.restorer.asked == [(b"avif", "image/png,*/*", "image/jpeg")]
+    assert [(row.decision, row.delivered_bytes) for row in bench.rows] == [("recoded", 7)]
+
+
+async def test_a_file_that_cannot_be_recoded_is_fetched_again() -> None:
+    bench = Bench()
+    bench.restorer.answer = Failed(Reason.BROKEN, "the file cannot be decoded")
+    bench.refetcher.answer = Refetched(200, Headers((("Content-Type", "image/jpeg"),)), b"original", 900)
+    flow = await bench.run(request(Accept="image/png,*/*"), b"avif", Content_Type="image/avif")
+    assert flow.response is not None and flow.response.content == b"original"
+    assert bench.rows[0].decision == "original" and bench.rows[0].refetch_bytes == 900
+
+
+async def test_a_file_without_our_nonce_is_the_origins() -> None:
+    bench = Bench()
+    forged = format_info(Taken("f" * 16, "avif", 5, 1, "image/jpeg"))
+    flow = await bench.run(request(Accept="image/png"), b"avif", Content_Type="image/avif", Sketchwire_Info=forged)
+    assert flow.response is not None and bench.restorer.asked == []
+    assert flow.response.headers["cache-control"] == "max-age=600" and bench.rows[0].decision == "skipped"
+
+
+async def test_the_tier_and_what_can_be_recoded_are_told() -> None:
+    bench = Bench()
+    bench.restorer.offer = Offer("preview", (), "economy")
+    flow = request()
+    bench.ask(flow)
+    told = parse_accept(flow.request.headers["Sketchwire-Accept"])
+    assert told is not None and told.tier == "economy" and told.formats == ("avif", "webp")

@@ -258,3 +258,27 @@ async def test_mitmproxy_finds_the_hooks() -> None:
         flow.response = response
         await context.cycle(bench.addon, flow)
     assert flow.response is not None
+
+
+async def test_a_file_is_sent_with_its_own_head() -> None:
+    for etag, tag in (('"a"', 'W/"swb-'), (None, 'W/"swd-')):
+        bench = Bench(lambda: Encoded(b"avif!", "image/avif", "avif", 40, 30, "chart"))
+        flow = request(Sketchwire_Accept=ASKING)
+        await bench.run(flow, **({"ETag": etag} if etag else {}))
+        assert flow.response is not None and flow.response.content == b"avif!"
+        fields = flow.response.headers
+        assert fields["content-type"] == "image/avif" and fields["content-length"] == "5"
+        assert fields["etag"].startswith(tag) and "Save-Data" in fields["vary"]
+        info = parse_info(fields["sketchwire-info"])
+        assert isinstance(info, Taken) and (info.mode, info.content_type) == ("avif", "image/jpeg")
+        assert [(row.decision, row.mode, row.engine) for row in bench.rows] == [("recoded", "avif", "")]
+
+
+async def test_the_network_and_the_browser_set_the_terms() -> None:
+    bench = Bench()
+    await bench.run(request(Sketchwire_Accept=ASKING, Save_Data="on"))
+    await bench.run(request(Sketchwire_Accept=ASKING + ";tier=faithful", Accept="image/webp,*/*"), JPEG + b"2")
+    assert [(asked.tier, asked.formats) for asked in bench.requests] == [
+        ("economy", ("avif", "webp")),
+        ("faithful", ("webp",)),
+    ]

@@ -1,0 +1,1 @@
+"""Who may use a proxy: pairing tokens, users' passwords, bounds on requests, and what would make it an open proxy."""
