@@ -68,23 +68,38 @@ CODECS = (
     Codec("avif-444", _pillow("AVIF", subsampling="4:4:4", speed=6, max_threads=1), _open),
     Codec("jpegxl", _jpegxl, _open_jpegxl),
 )
+WEBP = CODECS[0]
+JPEG = Codec(
+    "jpeg", _pillow("JPEG", optimize=True), _open
+)  # for the experiments on the paper only: no rival at low rates
 
 
-def within(rgb: RGB, budget_bytes: int, scales: tuple[int, ...] = SCALES) -> Iterator[Coded]:
+def within(
+    rgb: RGB, budget_bytes: int, scales: tuple[int, ...] = SCALES, codecs: tuple[Codec, ...] = CODECS
+) -> Iterator[Coded]:
     """The best of every codec at every scale in at most `budget_bytes`."""
     height, width = rgb.shape[:2]
     for scale in scales:
-        size = (max(1, round(width / scale)), max(1, round(height / scale)))
-        small = rgb if scale == 1 else np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
-        for codec in CODECS:
+        small = reduced(rgb, scale)
+        for codec in codecs:
             found = _best(codec, small, budget_bytes)
-            if found is None:
-                continue
-            level, data = found
-            picture = Image.fromarray(codec.decode(data))
-            if picture.size != (width, height):
-                picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-            yield Coded(codec.name, f"÷{scale} level {level}", len(data), np.asarray(picture))
+            if found is not None:
+                level, data = found
+                yield coded(codec, data, f"÷{scale} level {level}", width, height)
+
+
+def reduced(rgb: RGB, scale: int) -> RGB:
+    """`rgb` at 1/`scale` of its size (Lanczos)."""
+    size = (max(1, round(rgb.shape[1] / scale)), max(1, round(rgb.shape[0] / scale)))
+    return rgb if scale == 1 else np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS))
+
+
+def coded(codec: Codec, data: bytes, setting: str, width_px: int, height_px: int) -> Coded:
+    """What is left of a picture of this size in `data` (Lanczos back up)."""
+    picture = Image.fromarray(codec.decode(data))
+    if picture.size != (width_px, height_px):
+        picture = picture.resize((width_px, height_px), Image.Resampling.LANCZOS)
+    return Coded(codec.name, setting, len(data), np.asarray(picture))
 
 
 def _best(codec: Codec, small: RGB, budget_bytes: int) -> tuple[int, bytes] | None:

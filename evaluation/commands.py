@@ -16,8 +16,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 from evaluation import modes
+from evaluation.choice.commands import choice
+from evaluation.runs import commands as experiments
 
 evaluate = typer.Typer(help="Measure the codec on a folder of images.", no_args_is_help=True)
+evaluate.add_typer(choice, name="choice")
+experiments.register(evaluate)
 
 
 def register(app: typer.Typer) -> None:
@@ -66,3 +70,17 @@ def modes_command(
         table.add_row(r.mode, str(r.encoded), f"{r.median_bytes:,.0f}", *saved, paper, f"{r.median_cpu_ms:.0f}", why)
     Console().print(table)
     typer.echo("Savings are shares of the original files' bytes; CPU ms is the median per image, one process.")
+
+
+@evaluate.command("kinds")
+def kinds_command(
+    data: Annotated[Path, typer.Option("--data", help="Folder of the sets web, kodak and cid22.", exists=True)],
+) -> None:
+    """What kinds labelled images are told to be, and whether any is generated that must not be."""
+    from evaluation import kinds
+
+    try:
+        lines = kinds.run(data)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    typer.echo("\n".join(lines))

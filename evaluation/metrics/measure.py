@@ -39,6 +39,12 @@ def weights_folder(given: Path | None = None) -> Path | None:
     return folder
 
 
+def weight_files(given: Path | None = None) -> list[Path]:
+    """The files that the network metrics are made of; none when they are skipped."""
+    folder = weights_folder(given)
+    return [] if folder is None else [folder / name for name in _FILES]
+
+
 def better(metric: str, a: float, b: float) -> bool:
     """Whether the value `a` of `metric` is better than `b`."""
     return a < b if metric in LOWER_IS_BETTER else a > b
@@ -65,6 +71,16 @@ class Measure:
     def against(self, true: RGB) -> None:
         """Choose the original."""
         self._true, self._features = true, {}
+
+    def vector(self, picture: RGB) -> npt.NDArray[np.float32] | None:
+        """What the VGG16 similarity compares, (512,); None without weights."""
+        if self._perceptual is None:
+            return None
+        return np.asarray(self._perceptual.feature(picture, "vgg16")[0][0].numpy(), np.float32)
+
+    def patches(self, stack: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32] | None:
+        """VGG16 features (n, 512) of patches (n, side, side, 3), for `distribution`; None without weights."""
+        return None if self._perceptual is None else self._perceptual.patches(stack)
 
     def __call__(self, drawn: RGB, names: Iterable[str] | None = None) -> dict[str, float]:
         """Metrics of `drawn` (all that can be measured unless `names` says which). Raises ValueError."""

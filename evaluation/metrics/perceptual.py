@@ -62,7 +62,16 @@ class Perceptual:
         if name == "dists":
             return [x, *self._vgg_l2(x)]
         small = functional.interpolate(x, (_VGG_SIDE_PX, _VGG_SIDE_PX), mode="bilinear", antialias=True)
-        return [functional.max_pool2d(self._vgg(small.clamp(0, 1))[-1], 2).mean((2, 3))]
+        return [self._pool5(small.clamp(0, 1))]
+
+    @torch.inference_mode()
+    def patches(self, stack: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """pool5, averaged over space, of patches (n, side, side, 3) at their own size: (n, 512)."""
+        x = torch.from_numpy(np.ascontiguousarray(stack.transpose(0, 3, 1, 2))).float() / 255
+        return np.asarray(self._pool5(x).numpy(), np.float32)
+
+    def _pool5(self, x: Tensor) -> Tensor:
+        return functional.max_pool2d(self._vgg(x)[-1], 2).mean((2, 3))
 
     @torch.inference_mode()
     def compare(self, name: str, true: list[Tensor], drawn: list[Tensor]) -> float:

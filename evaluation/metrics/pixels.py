@@ -1,4 +1,4 @@
-"""Distances that need no network: PSNR and MS-SSIM.
+"""Distances that need no network: PSNR, SSIM and MS-SSIM.
 
 In: two uint8 RGB arrays of shape (h, w, 3). Out: a float. Refuses: arrays of different shapes (`ValueError`).
 """
@@ -22,6 +22,13 @@ def psnr(true: RGB, drawn: RGB) -> float:
     _same(true, drawn)
     error = float(np.mean((true.astype(np.float64) - drawn.astype(np.float64)) ** 2))
     return math.inf if error == 0 else 10 * math.log10(255**2 / error)
+
+
+def ssim(true: RGB, drawn: RGB) -> float:
+    """Structural similarity (Wang et al. 2004) with 11×11 Gaussian windows, mean of the three channels; 1 for equal."""
+    _same(true, drawn)
+    luminance, contrast = _ssim(true.astype(np.float64), drawn.astype(np.float64))
+    return float((luminance * contrast).mean())
 
 
 def ms_ssim(true: RGB, drawn: RGB) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from evaluation.metrics.pixels import ms_ssim, psnr
+from evaluation.metrics.pixels import ms_ssim, psnr, ssim
 from evaluation.metrics.spectrum import grid_ratio, prominence
 
 
@@ -33,6 +33,16 @@ def test_one_scale_of_ms_ssim_is_skimages_ssim() -> None:
     assert ms_ssim(a, b) == pytest.approx(theirs, abs=1e-3)
 
 
+def test_ssim_is_skimages(rgb: np.ndarray) -> None:
+    from skimage.metrics import structural_similarity
+
+    noisy = (rgb + np.random.default_rng(0).normal(0, 20, rgb.shape)).clip(0, 255).astype(np.uint8)
+    theirs = structural_similarity(
+        rgb, noisy, channel_axis=2, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=255
+    )
+    assert ssim(rgb, noisy) == pytest.approx(theirs, abs=1e-3) and ssim(rgb, rgb) == pytest.approx(1)
+
+
 def test_ms_ssim_orders_pictures(rgb: np.ndarray) -> None:
     from skimage.filters import gaussian
 
@@ -48,7 +58,7 @@ def test_small_pictures(size: tuple[int, int]) -> None:
 
 
 def test_different_shapes_are_refused(rgb: np.ndarray) -> None:
-    for metric in (psnr, ms_ssim):
+    for metric in (psnr, ssim, ms_ssim):
         with pytest.raises(ValueError, match="different shapes"):
             metric(rgb, rgb[:-1])
 

@@ -1,0 +1,1 @@
+"""Data sets: which images an experiment looks at, and what is known of each."""
