@@ -1,6 +1,7 @@
 """What is written down about an image: one ledger row and one log line, from what an exchange knows at its end.
 
-In: exchanges, outcomes, sizes. Out: rows. Refuses: anything but images; a row has no place for an address.
+In: exchanges, outcomes, sizes. Out: rows, whose link bytes are heads and bodies; `addons.ledgerrows` puts in what was
+counted, and who asked. Refuses: anything but images; a row has no place for an address.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Record = Callable[[Row], None]
 
 
 class Accounts:
-    """Logs each row to `logger` and hands it to `record`, which must not block."""
+    """Logs each row to `logger` and hands it to `record`, which must not block (`ledgerrows.draft` in a proxy)."""
 
     def __init__(self, record: Record, logger: logging.Logger) -> None:
         self._record = record
@@ -48,6 +49,7 @@ def upstream_row(exchange: UpstreamExchange, origin: ResponseFacts, head_bytes: 
         reason=reason,
         origin_bytes=body_bytes,
         link_bytes=exchange.request_bytes + head_bytes + body_bytes,
+        link_up_bytes=exchange.request_bytes,
         delivered_bytes=body_bytes,
     )
 
@@ -57,14 +59,16 @@ def with_outcome(row: Row, exchange: UpstreamExchange, outcome: Outcome, origin_
     row = replace(row, origin_bytes=origin_bytes, kind=outcome.kind, encode_ms=outcome.encode_ms)
     if isinstance(outcome.verdict, Skip) or outcome.encoded is None:
         return replace(row, reason=outcome.verdict.reason.value if isinstance(outcome.verdict, Skip) else "")
+    drawn = outcome.encoded.media_type == MEDIA_TYPE
     return replace(
         row,
-        decision="reconstructed",
+        decision="reconstructed" if drawn else "recoded",
         reason="",
         mode=outcome.encoded.mode,
-        engine=exchange.accept.engine if exchange.accept else "",
+        engine=exchange.accept.engine if exchange.accept and drawn else "",
         width_px=outcome.encoded.width_px,
         height_px=outcome.encoded.height_px,
+        quality=outcome.encoded.score,
     )
 
 
@@ -77,14 +81,16 @@ def downstream_row(exchange: DownstreamExchange, came: ResponseFacts, body_bytes
         content_type=came.headers.media_type(),
         origin_bytes=body_bytes,
         link_bytes=exchange.request_bytes + exchange.response_bytes + body_bytes,
+        link_up_bytes=exchange.request_bytes,
         delivered_bytes=body_bytes,
         link_ms=(time.monotonic() - exchange.started_s) * 1000,
     )
-    info = exchange.info if exchange.is_bundle else None
+    info = exchange.info if exchange.is_bundle or exchange.is_file else None
     if not isinstance(info, Taken):
         return replace(row, reason=_why_unchanged(exchange, came).value)
     return replace(
         row,
+        decision="recoded" if exchange.is_file else row.decision,
         content_type=info.content_type,
         origin_bytes=info.origin_bytes,
         mode=info.mode,
@@ -111,13 +117,13 @@ def with_restored(row: Row, made: Restored) -> Row:
 
 def unchanged_row() -> Row:
     """A picture that the browser holds was confirmed without the link."""
-    return Row(time_s=time.time(), role="downstream", decision="skipped", reason=Reason.NOT_MODIFIED.value)
+    return Row(time_s=time.time(), role="downstream", decision="cached", reason=Reason.NOT_MODIFIED.value)
 
 
 def failed_row(exchange: DownstreamExchange) -> Row:
     """An image that never came, because upstream or the origin could not be reached."""
     row = Row(time_s=time.time(), role="downstream", decision="error", reason=Reason.UNREACHABLE.value)
-    return replace(row, link_bytes=exchange.request_bytes)
+    return replace(row, link_bytes=exchange.request_bytes, link_up_bytes=exchange.request_bytes)
 
 
 def _why_unchanged(exchange: DownstreamExchange, came: ResponseFacts) -> Reason:

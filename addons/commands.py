@@ -6,6 +6,7 @@ In: command lines. Out: serving processes. Refuses: what `proxy.config` and `add
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,8 @@ def upstream(
     verbose: Verbose = False,
 ) -> None:
     """Run the proxy in the data centre: it fetches from origins and sends bundles."""
-    settings = _settings(
+    again = partial(
+        _settings,
         "upstream",
         config,
         listen_host=host,
@@ -53,10 +55,11 @@ def upstream(
         allow_private_targets=allow_private_target,
         origin_ca=origin_ca,
     )
+    settings = again()
     _log(verbose)
     from addons.run import run_upstream
 
-    run_upstream(settings, ready_file, drain_s)
+    run_upstream(settings, ready_file, drain_s, again if config else None)
 
 
 def downstream(
@@ -72,7 +75,8 @@ def downstream(
     verbose: Verbose = False,
 ) -> None:
     """Run the proxy near the user: browsers are set to it."""
-    settings = _settings(
+    again = partial(
+        _settings,
         "downstream",
         config,
         listen_host=host,
@@ -82,10 +86,11 @@ def downstream(
         upstream_ca=upstream_ca,
         runtime=runtime,
     )
+    settings = again()
     _log(verbose)
     from addons.run import run_downstream
 
-    run_downstream(settings, ready_file, drain_s)
+    run_downstream(settings, ready_file, drain_s, again if config else None)
 
 
 def _settings(role: str, config: Path | None, **overrides: Any) -> Config:

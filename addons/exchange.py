@@ -55,4 +55,5 @@ class DownstreamExchange:
     response_bytes: int = 0
     info: Info | None = None
     is_bundle: bool = False
+    is_file: bool = False  # a classical file that upstream made
     tally: Tally | None = None

@@ -15,7 +15,7 @@ import signal
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +23,59 @@ import certifi
 from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
 
-from addons import errorpage
+from addons import errorpage, framing, headsize
+from addons.access import Bounds, PairedOnly, Passwords, ShowToken
+from addons.bypass import Bypass, TunnelAsTold
+from addons.deadlines import Deadlines
 from addons.downstream import Downstream
 from addons.drain import Drain
 from addons.guard import TargetGuard
+from addons.ledgerrows import LedgerRows, Naming, Who, address_of, draft
+from addons.link import LinkListener, LinkReturn, LinkRoute
+from addons.metrics import AdminPort
+from addons.onboarding import ChoiceStore, FrontDoor, Onboarding, certificate_reader
 from addons.pagetext import PageText
+from addons.reload import Reload
+from addons.sockets import SocketMeter
 from addons.tether import Tether
 from addons.upstream import Upstream
 from proxy import ports
-from proxy.config import Config
+from proxy.access.admission import Admission, AdmissionError, Role, read_admission
+from proxy.captions import Captioner
+from proxy.config import AccessConfig, Config, DownstreamConfig, LedgerConfig
 from proxy.encode.pool import EncoderPool
-from proxy.ledger import Ledger, ledger_file
+from proxy.encoded_cache import EncodedCache
+from proxy.hangup import Terminal
+from proxy.identity import Identity
+from proxy.ledger import Ledger, keep, ledger_place
+from proxy.ledger.pseudonym import Pseudonyms, key_file
+from proxy.link.far import FarSettings
+from proxy.link.near import NearEnd
+from proxy.link.peers import ca_file
+from proxy.negotiation import NO_ENGINE
+from proxy.onboarding.choices import Choices
+from proxy.onboarding.site import Site
 from proxy.pages import PageMemory
 from proxy.refetch import Refetcher
 from proxy.restore import Restorer
 from proxy.runtime_client import RuntimeClient
 from proxy.spool import Spool
+from proxy.statefile import local_key
 from proxy.targets import Targets
 from proxy.transform import Transformer
+from proxy.tunnel.refusals import Refusals, Terms
+from proxy.verify import Verifier
 
 logger = logging.getLogger("sketchwire.run")
 
 CA_FILE = "mitmproxy-ca-cert.pem"
+CHOICES_FILE, REFUSALS_FILE, KEY_FILE = "choices.json", "refusals.json", "local.key"
 DRAIN_S = 10.0
+LIVE_ACCESS = frozenset(f.name for f in fields(AccessConfig)) - {"onboarding", "bypass_refusals", "bypass_hours"}
+LIVE_UPSTREAM = frozenset(
+    ("allow_private_targets", "hosts", "mode", "tier", "min_image_bytes", "max_image_pixels", "transform_private")
+)
+LIVE_DOWNSTREAM = frozenset(("modes", "tier", "reconstruct_deadline_s", "output_quality"))
 UPSTREAM_ADVICE = "The site could not be reached from the upstream proxy. Try again, or check the address."
 DOWNSTREAM_ADVICE = (
     "The upstream proxy cannot be reached. Check that it runs (sketchwire upstream) and that the downstream "
@@ -59,10 +89,12 @@ class StartError(RuntimeError):
 
 @dataclass(slots=True)
 class _Parts:
-    """What a role adds to mitmproxy: addons in order, and what to do when it starts."""
+    """What a role adds to mitmproxy: addons in order, what to do when it starts, what a new configuration changes."""
 
     addons: list[object]
     start: Callable[[AsyncExitStack], Any]
+    configure: Callable[[Config, Admission], None]
+    told: Callable[[], dict[str, Any]] = dict  # for the ready file
 
 
 class _Lifecycle:
@@ -84,13 +116,14 @@ class _ReadyFile:
 
     def __init__(self, master: Any, path: Path | None, host: str, ca: Path) -> None:
         self._master, self._path, self._host, self._ca = master, path, host, ca
+        self.more: Callable[[], dict[str, Any]] = dict  # what else to tell
 
     def running(self) -> None:
         listening = self._master.addons.get("proxyserver").listen_addrs()
         port = int(listening[0][1]) if listening else 0
         logger.info("listening on %s port %d", self._host, port)
         if self._path is not None:
-            told = {"host": self._host, "port": port, "pid": os.getpid(), "ca": str(self._ca)}
+            told = {"host": self._host, "port": port, "pid": os.getpid(), "ca": str(self._ca), **self.more()}
             _write_private(self._path, json.dumps(told).encode() + b"\n")
 
     def done(self) -> None:
@@ -98,9 +131,15 @@ class _ReadyFile:
             self._path.unlink(missing_ok=True)
 
 
-def run_upstream(config: Config, ready_file: Path | None = None, drain_s: float = DRAIN_S) -> None:
-    """Serve as the upstream proxy until SIGTERM or SIGINT. Raises StartError."""
+def run_upstream(
+    config: Config,
+    ready_file: Path | None = None,
+    drain_s: float = DRAIN_S,
+    load: Callable[[], Config] | None = None,
+) -> None:
+    """Serve as the upstream proxy until SIGTERM or SIGINT; SIGHUP takes over what `load` gives. Raises StartError."""
     role = config.upstream
+    admission = _admission(config, "upstream")
     state_dir = _private_folder(role.state_dir)
     trust = certifi.where() if not role.origin_ca else str(_combined_trust(state_dir, Path(role.origin_ca)))
     options = {
@@ -110,17 +149,26 @@ def run_upstream(config: Config, ready_file: Path | None = None, drain_s: float 
     }
 
     async def make(confdir: Path) -> _Parts:
-        ledger = Ledger(ledger_file(config.ledger, state_dir), config.ledger.keep_days)
+        ledger = Ledger(ledger_place(config.ledger, state_dir), keep(config.ledger), domains=config.ledger.domains)
         spool = Spool(role.spool_bytes, role.spool_ttl_s, state_dir / "spool")
         pages = PageText(PageMemory(64)) if role.page_text else None
-        pool = EncoderPool(role.encode_workers, role.encode_deadline_s, role.encode_memory_mib, role.encode_queue)
-        guard = TargetGuard(Targets.configured(role.allow_private_targets, role.hosts))
+        search_s = max(role.encode_deadline_s, role.encode_background_s)
+        pool = EncoderPool(role.encode_workers, search_s, role.encode_memory_mib, role.encode_queue)
+        guard = TargetGuard(_targets(config))
+        bounds, paired = Bounds(admission.limits), PairedOnly(admission.tokens)
+        place = FarSettings(state_dir / "link", role.link_host, role.link_port, confdir / CA_FILE)
+        link = LinkListener(place, paired) if role.link == "h2" else None
+        deadlines = Deadlines(config.access.connect_deadline_s, config.access.answer_deadline_s)
+        encoded = EncodedCache(file=state_dir / "encoded.sqlite", disk_bytes=role.encoded_cache_bytes)
+        engine = RuntimeClient(role.runtime) if role.runtime else None
+        captioner = Captioner(config.captions, state_dir) if config.captions.enabled else None
+        transformer = Transformer(role, pool, encoded, Verifier(engine, pool) if engine else None, captioner)
         loop_id = "sketchwire-" + hashlib.sha256((confdir / CA_FILE).read_bytes()).hexdigest()[:12]
         addon = Upstream(
-            Transformer(role, pool),
+            transformer,
             spool,
             pages=pages,
-            record=ledger.record,
+            record=draft,
             loop_id=loop_id,
             max_held=role.encode_queue + role.encode_workers,
         )
@@ -130,45 +178,131 @@ def run_upstream(config: Config, ready_file: Path | None = None, drain_s: float 
             stack.callback(spool.close)
             if pages:
                 stack.callback(pages.close)
+            if engine:
+                await stack.enter_async_context(engine)
             await stack.enter_async_context(pool)
+            if captioner:
+                stack.push_async_callback(captioner.close)
+            stack.push_async_callback(transformer.close)
 
-        return _Parts([guard, addon], start)
+        def configure(new: Config, admitted: Admission) -> None:
+            bounds.limits, paired.tokens, guard.targets = admitted.limits, admitted.tokens, _targets(new)
+            deadlines.connect_s, deadlines.answer_s = new.access.connect_deadline_s, new.access.answer_deadline_s
+            transformer.configure(new.upstream)
+
+        listening = [link] if link else []
+        admin = AdminPort("upstream", config.admin, state_dir, ledger)
+        admin.watch_failures(addon.failures)
+        rows = LedgerRows("upstream", admin.record, _naming(config.ledger, state_dir))
+        addons = [bounds, paired, guard, TunnelAsTold(), addon, deadlines, *listening, rows, admin]
+        return _Parts(addons, start, configure, lambda: {**(link.told() if link else {}), **admin.told()})
 
     errorpage.install(UPSTREAM_ADVICE)
-    asyncio.run(_serve(role.listen_host, role.listen_port, state_dir, options, make, ready_file, drain_s))
+    _run(config, "upstream", state_dir, options, make, ready_file, drain_s, load, LIVE_UPSTREAM)
 
 
-def run_downstream(config: Config, ready_file: Path | None = None, drain_s: float = DRAIN_S) -> None:
-    """Serve as the downstream proxy until SIGTERM or SIGINT. Raises StartError."""
+def run_downstream(
+    config: Config,
+    ready_file: Path | None = None,
+    drain_s: float = DRAIN_S,
+    load: Callable[[], Config] | None = None,
+) -> None:
+    """Serve as the downstream proxy until SIGTERM or SIGINT; SIGHUP takes over what `load` gives. Raises StartError."""
     role = config.downstream
+    admission = _admission(config, "downstream")
     state_dir = _private_folder(role.state_dir)
-    ca = Path(role.upstream_ca).expanduser()
+    near = _near_end(role, state_dir) if role.link == "h2" else None
+    upstream_url = f"http://127.0.0.1:{near.ports[0]}" if near else role.upstream.rstrip("/")
+    paired_ca = ca_file(state_dir / "link")
+    ca = paired_ca if near and paired_ca.exists() else Path(role.upstream_ca).expanduser()
     _check_certificates(ca, "upstream_ca: copy mitmproxy-ca-cert.pem from the upstream proxy's state folder")
-    options = {"mode": [f"upstream:{role.upstream.rstrip('/')}"], "ssl_verify_upstream_trusted_ca": str(ca)}
+    options = {"mode": [f"upstream:{upstream_url}"], "ssl_verify_upstream_trusted_ca": str(ca)}
 
     async def make(confdir: Path) -> _Parts:
-        ledger = Ledger(ledger_file(config.ledger, state_dir), config.ledger.keep_days)
+        ledger = Ledger(ledger_place(config.ledger, state_dir), keep(config.ledger), domains=config.ledger.domains)
         pages = PageText(PageMemory(role.page_memory)) if role.page_text else None
         runtime = RuntimeClient(role.runtime) if role.runtime else None
         restorer = Restorer(role, runtime)
-        refetcher = Refetcher(role.upstream, ca)
-        addon = Downstream(restorer, refetcher, pages=pages, record=ledger.record)
+        refetcher = Refetcher(upstream_url, ca)
+        refetcher.authorization = admission.tokens.header if admission.tokens else None
+        addon = Downstream(restorer, refetcher, pages=pages, record=draft)
+        key = local_key(state_dir / KEY_FILE)
+        bounds, passwords, token = Bounds(admission.limits), Passwords(admission.users), ShowToken(admission.tokens)
+        store = ChoiceStore(Choices(), state_dir / CHOICES_FILE, Identity(key).pseudonym)
+        site = (
+            Site(certificate_reader(confdir / CA_FILE), store.choices, store.save) if config.access.onboarding else None
+        )
+        own_pages = [Onboarding(site, store, passwords.who, ledger_place(config.ledger, state_dir))] if site else []
+        bypass = Bypass(
+            admission.bypass,
+            Refusals(key, Terms(config.access.bypass_refusals, config.access.bypass_hours * 3600)),
+            state_dir / REFUSALS_FILE,
+            client_of=passwords.who,
+            is_off=lambda who: store.choices.of(store.name(who)).off,
+        )
+        deadlines = Deadlines(config.access.connect_deadline_s, config.access.answer_deadline_s)
 
         async def start(stack: AsyncExitStack) -> None:
             stack.callback(ledger.close)
             if pages:
                 stack.callback(pages.close)
             stack.push_async_callback(refetcher.close)
+            if near:
+                stack.push_async_callback(near.stop)
+                await near.start()
             if runtime:
                 await stack.enter_async_context(runtime)
                 await restorer.refresh()
                 watch = asyncio.create_task(restorer.watch())
                 stack.callback(watch.cancel)
 
-        return _Parts([Tether(role.upstream), addon], start)
+        def configure(new: Config, admitted: Admission) -> None:
+            bounds.limits, token.tokens, bypass.hosts = admitted.limits, admitted.tokens, admitted.bypass
+            passwords.set_users(admitted.users)
+            refetcher.authorization = admitted.tokens.header if admitted.tokens else None
+            deadlines.connect_s, deadlines.answer_s = new.access.connect_deadline_s, new.access.answer_deadline_s
+            restorer.configure(new.downstream)
+
+        tether: list[object] = [LinkReturn()] if near else [Tether(role.upstream)]
+        route = [LinkRoute(near)] if near else []
+        first = [*tether, bounds, FrontDoor(site), passwords, *own_pages, bypass]
+        meter = None if near else SocketMeter()
+        admin = AdminPort("downstream", config.admin, state_dir, ledger)
+        if near:
+            admin.watch("sketchwire_link_up", lambda: near.is_up)
+        admin.watch("sketchwire_runtime_up", lambda: restorer.offer.engine != NO_ENGINE)
+        admin.watch_failures(addon.failures)
+        naming = _naming(config.ledger, state_dir, passwords.who)
+        last = [*route, *([meter] if meter else []), LedgerRows("downstream", admin.record, naming, meter), admin]
+        return _Parts([*first, addon, token, deadlines, *last], start, configure, admin.told)
 
     errorpage.install(DOWNSTREAM_ADVICE)
-    asyncio.run(_serve(role.listen_host, role.listen_port, state_dir, options, make, ready_file, drain_s))
+    _run(config, "downstream", state_dir, options, make, ready_file, drain_s, load, LIVE_DOWNSTREAM)
+
+
+def _run(
+    config: Config,
+    role: Role,
+    state_dir: Path,
+    options: dict[str, Any],
+    make: Callable[[Path], Any],
+    ready_file: Path | None,
+    drain_s: float,
+    load: Callable[[], Config] | None,
+    live: frozenset[str],
+) -> None:
+    framing.install()
+    headsize.install(config.access.max_header_bytes + config.access.max_url_bytes)
+    part = getattr(config, role)
+
+    def reloading(parts: _Parts) -> Reload:
+        def prepare(new: Config) -> Callable[[], None]:
+            admitted = read_admission(new, role)
+            return lambda: parts.configure(new, admitted)
+
+        return Reload(config, load, prepare, {role: live, "access": LIVE_ACCESS})
+
+    asyncio.run(_serve(part.listen_host, part.listen_port, state_dir, options, make, ready_file, drain_s, reloading))
 
 
 async def _serve(
@@ -179,6 +313,7 @@ async def _serve(
     make: Callable[[Path], Any],
     ready_file: Path | None,
     drain_s: float,
+    reloading: Callable[[_Parts], Reload],
 ) -> None:
     problem = ports.why_not_bindable(host, port) if port else None
     if problem:
@@ -191,7 +326,9 @@ async def _serve(
     parts: _Parts = await make(state_dir)
     drain = Drain(drain_s)
     ready = _ReadyFile(master, ready_file, host, state_dir / CA_FILE)
+    ready.more = parts.told
     master.addons.add(_Lifecycle(parts.start), *parts.addons, drain, ready)
+    reload, terminal = reloading(parts), Terminal()
     stopping: set[asyncio.Task[None]] = set()
 
     def stop() -> None:
@@ -199,10 +336,36 @@ async def _serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: stop() if terminal.lost() else reload.reload())
     try:
         await master.run()
     except SystemExit as error:  # mitmproxy's errorcheck, after logging why
         raise StartError("mitmproxy could not start; the lines above say why") from error
+
+
+def _admission(config: Config, role: Role) -> Admission:
+    try:
+        return read_admission(config, role)
+    except AdmissionError as error:
+        raise StartError(str(error)) from error
+
+
+def _naming(config: LedgerConfig, state_dir: Path, who: Who = address_of) -> Naming:
+    if not config.subscribers:
+        return Naming(None, who, config.domains)
+    try:
+        return Naming(Pseudonyms(key_file(config, state_dir)), who, config.domains)
+    except OSError as error:
+        raise StartError(f"the ledger's key cannot be used: {error}") from error
+
+
+def _targets(config: Config) -> Targets:
+    return Targets.configured(config.upstream.allow_private_targets, config.upstream.hosts, config.access.ports)
+
+
+def _near_end(role: DownstreamConfig, state_dir: Path) -> NearEnd:
+    host, _, port = role.link_upstream.rpartition(":")
+    return NearEnd(state_dir / "link", host.strip("[]"), int(port), role.link_repeat_bytes)
 
 
 def _private_folder(name: str) -> Path:

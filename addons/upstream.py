@@ -1,6 +1,7 @@
-"""The upstream proxy's addon: strips and records what downstream asks, and sends bundles instead of images.
+"""The upstream proxy's addon: strips and records what downstream asks, and sends less instead of images.
 
-In: flows of a proxy in regular mode. Out: the origin's answers, unchanged and streamed, or bundles. Refuses: to rewrite
+In: flows of a proxy in regular mode. Out: the origin's answers, unchanged and streamed, or bundles, or smaller files of
+the same image. Refuses: to rewrite
 for anyone who did not ask in the request itself, and to believe an origin that speaks our media type or our fields.
 
 Whatever goes wrong here, the origin's own bytes pass; a request that cannot be handled is answered with 502, because a
@@ -9,6 +10,7 @@ flow whose hook fails would otherwise reach the origin with our fields in it.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections import Counter
@@ -20,14 +22,16 @@ from addons.accounts import Accounts, Record, upstream_row, with_outcome
 from addons.exchange import KEY, UpstreamExchange
 from addons.pagetext import COPY_BYTES, PageText, is_page
 from addons.passing import Tally, Tee
-from proxy import rewrite
+from proxy import etag, rewrite
 from proxy.bundle import MEDIA_TYPE
+from proxy.encode import Encoded
 from proxy.headers import Headers
 from proxy.identity import Identity
 from proxy.negotiation import ACCEPT, ORIGINAL, WORDS, Skipped, Taken, parse_accept, parse_words
 from proxy.policy import Reason, RequestFacts, ResponseFacts, Skip, Take, Verdict, judge_head
 from proxy.ranges import Span, Unsatisfiable, parse_range
 from proxy.spool import Original, Spool
+from proxy.tiers import terms
 from proxy.transform import Transformer, Words
 
 logger = logging.getLogger("sketchwire.upstream")
@@ -184,7 +188,8 @@ class Upstream:
                 self._accounts.enter(row, exchange.started_s)
             return
         raw = response.raw_content or b""
-        outcome = await self._transformer.transform(origin, raw, accept, self._words(exchange))
+        asked = terms(self._transformer.tier, accept, exchange.request.headers)
+        outcome = await self._transformer.transform(origin, raw, accept, self._words(exchange), asked)
         if outcome.encoded is None:
             assert isinstance(outcome.verdict, Skip)
             adapt.set_response(response, rewrite.announced(origin.headers, Skipped(outcome.verdict.reason)), raw)
@@ -193,7 +198,7 @@ class Upstream:
             content_type = origin.headers.media_type()
             info = Taken(accept.nonce, mode, len(raw), round(outcome.encode_ms), content_type, outcome.kind)
             self._spool.put(exchange.key, Original(origin.headers, raw), time.monotonic())
-            adapt.set_response(response, rewrite.bundle_head(origin.headers, len(body), info), body)
+            adapt.set_response(response, _made_head(origin.headers, outcome.encoded, info), body)
         row = upstream_row(exchange, origin, adapt.response_head_bytes(response), len(response.raw_content or b""))
         self._accounts.enter(with_outcome(row, exchange, outcome, len(raw)), exchange.started_s, outcome.stage_ms)
 
@@ -202,6 +207,13 @@ class Upstream:
             return Words()
         referer = exchange.request.headers.get("referer")
         return Words(self._pages.words_for(exchange.client, exchange.url, referer), exchange.words_digest)
+
+
+def _made_head(origin: Headers, made: Encoded, info: Taken) -> Headers:
+    if made.media_type == MEDIA_TYPE:
+        return rewrite.bundle_head(origin, len(made.body), info)
+    tag = etag.local(hashlib.sha256(made.body).digest())
+    return rewrite.file_head(origin, made.media_type, len(made.body), tag, info)
 
 
 def _is_image(origin: ResponseFacts) -> bool:

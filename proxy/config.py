@@ -16,6 +16,9 @@ from typing import Any, TypeVar, get_type_hints
 T = TypeVar("T")
 KIB, MIB = 1024, 1024 * 1024
 MODES = ("auto", "prompt", "edges", "edges+palette", "thumbnail", "salient")
+TIERS = ("economy", "balanced", "faithful", "off")
+FORMATS = ("avif", "webp", "jxl")  # subtypes of image that classical answers may have
+LINKS = ("slow-2g", "2g", "3g", "4g")  # the effective connection types of the Network Information API
 LOOPBACK = "127.0.0.1"
 
 
@@ -53,9 +56,23 @@ def _url(v: str) -> str | None:
     return None if v == "" or v.startswith(("http://", "https://")) else "must start with http:// or https://"
 
 
+def _database(v: str) -> str | None:
+    known = v == "" or v.startswith(("postgresql://", "postgresql+psycopg://", "sqlite:///"))
+    return None if known else "must start with postgresql+psycopg:// or sqlite:///"
+
+
 def _host_ports(v: tuple[str, ...]) -> str | None:
     wrong = [item for item in v if not item.rpartition(":")[2].isdigit() or not item.rpartition(":")[0]]
     return f"must be exact host:port pairs, not {wrong[0]!r}" if wrong else None
+
+
+def _ports(v: tuple[str, ...]) -> str | None:
+    for item in v:
+        ends = item.split("-")
+        numbers = [int(end) for end in ends if end.isascii() and end.isdigit()]
+        if len(ends) > 2 or len(numbers) != len(ends) or not 1 <= numbers[0] <= numbers[-1] <= 65_535:
+            return f'must be ports and ranges such as "443" and "1024-65535", not {item!r}'
+    return None
 
 
 def _pairs(v: tuple[str, ...]) -> str | None:
@@ -73,9 +90,28 @@ class UpstreamConfig:
         "~/.sketchwire/upstream", "Folder for the certificate authority and the ledger; made 0700."
     )
     mode: str = _option("auto", "What to send: auto chooses; the others force one bundle mode.", _one_of(*MODES))
+    tier: str = _option(
+        "balanced",
+        "How good images must be, unless downstream names a tier: economy and balanced may be drawn by a model, "
+        "faithful is never (classical codecs only), off sends originals.",
+        _one_of(*TIERS),
+    )
+    runtime: str = _option(
+        "", "URL of a runtime like downstream's, to measure bundles before they are sent; empty to predict.", _url
+    )
+    encoded_cache_bytes: int = _option(
+        256 * MIB, "Disk for results of the encoder, which the same image gets again.", _at_least(0)
+    )
     encode_workers: int = _option(2, "Processes that encode images.", _at_least(1))
     encode_deadline_s: float = _option(
-        4.0, "Seconds an image may take to encode; after that it passes unchanged.", _at_least(0.05)
+        4.0,
+        "Seconds until an image is answered with the best found by then, or passes unchanged.",
+        _at_least(0.05),
+    )
+    encode_background_s: float = _option(
+        10.0,
+        "Seconds the search for an image may go on altogether, for the cache, after it was answered.",
+        _at_least(0),
     )
     encode_memory_mib: int = _option(1024, "Address space each encoding process may grow by, in MiB.", _at_least(128))
     encode_queue: int = _option(
@@ -92,6 +128,7 @@ class UpstreamConfig:
     )
     transform_private: bool = _option(False, "Also rewrite images that set cookies or answer authorised requests.")
     page_text: bool = _option(True, "Use the words around an image as its prompt.")
+    face_weights: str = _option("", "File of a YuNet model (.onnx) to find faces with; empty for the built-in detector.")
     allow_private_targets: tuple[str, ...] = _option(
         (), "Exact host:port pairs on private networks that may be fetched.", _host_ports
     )
@@ -99,6 +136,11 @@ class UpstreamConfig:
         (), "Fixed addresses for names, as name=address; for demonstrations and tests.", _pairs
     )
     origin_ca: str = _option("", "File of extra CA certificates for origins (added to the public ones).")
+    link: str = _option(
+        "chain", "h2 also listens for paired downstream proxies on link_port; chain does not.", _one_of("chain", "h2")
+    )
+    link_host: str = _option(LOOPBACK, "Address where the link listens.")
+    link_port: int = _option(8083, "Port where the link listens.", _port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +153,17 @@ class DownstreamConfig:
         "~/.sketchwire/downstream", "Folder for the certificate authority, the spool and the ledger; made 0700."
     )
     upstream: str = _option("http://127.0.0.1:8081", "URL of the upstream proxy.", _url)
+    link: str = _option(
+        "chain",
+        "How upstream is reached: chain (as any proxy, by its URL) or h2 (the link: paired, one connection).",
+        _one_of("chain", "h2"),
+    )
+    link_upstream: str = _option(
+        "127.0.0.1:8083", "Host and port of the upstream proxy's link, for link = h2.", lambda v: _host_ports((v,))
+    )
+    link_repeat_bytes: int = _option(
+        64 * MIB, "Memory for bodies that need not cross the link again; 0 switches this off.", _at_least(0)
+    )
     upstream_ca: str = _option(
         "~/.sketchwire/upstream/mitmproxy-ca-cert.pem",
         "The upstream proxy's CA certificate, which signs https answers.",
@@ -121,6 +174,9 @@ class DownstreamConfig:
     )
     modes: tuple[str, ...] = _option(MODES[1:], "Bundle modes to accept.", _modes)
     page_text: bool = _option(True, "Remember pages' words per client, so that prompts need not cross the link.")
+    tier: str = _option(
+        "", "Tier to ask upstream for: economy, balanced, faithful or off; empty for upstream's.", _one_of("", *TIERS)
+    )
     page_memory: int = _option(64, "Pages whose words are remembered for each client.", _at_least(1))
     output_quality: int = _option(88, "Quality of the image files handed to the browser, 1 to 100.", _percent)
 
@@ -133,6 +189,10 @@ class RuntimeConfig:
     listen_port: int = _option(8082, "Port to listen on.", _port)
     state_dir: str = _option("~/.sketchwire/runtime", "Folder for the cache of reconstructions; made 0700.")
     engine: str = _option("auto", "Engine id; auto takes the best one that works here.")
+    profile: str = _option(
+        "sd15-lcm", "Model profile of the diffusion engine: a name, a .toml file or a folder with profile.toml."
+    )
+    compile: bool = _option(False, "Compile the diffusion engine's network: slower to start, quicker on GPUs.")
     queue_size: int = _option(
         64, "Bundles that may wait; when full, the answer is 503 and downstream shows previews.", _at_least(1)
     )
@@ -152,7 +212,111 @@ class LedgerConfig:
     """The record of what was saved."""
 
     file: str = _option("", "SQLite file; empty for ledger.sqlite in the role's state folder.")
-    keep_days: float = _option(90.0, "Days a row is kept.", _at_least(0.01))
+    url: str = _option(
+        "", "Database URL instead of a file, for several proxies: postgresql+psycopg://user@host/name.", _database
+    )
+    rows_days: float = _option(7.0, "Days a response's own row is kept; after that only sums.", _at_least(0.01))
+    hours_days: float = _option(31.0, "Days sums per hour are kept; after that they become sums per day.", _at_least(1))
+    keep_days: float = _option(90.0, "Days anything is kept.", _at_least(0.01))
+    subscribers: bool = _option(True, "Keep a keyed pseudonym of the client or user with each row.")
+    key_file: str = _option("", "File of the pseudonyms' key, 0600; empty for ledger.key in the role's state folder.")
+    domains: bool = _option(False, "Keep the registrable domain of each response.")
+    domain_k: int = _option(5, "Reports for all merge domains that fewer subscribers visited.", _at_least(1))
+
+
+@dataclass(frozen=True, slots=True)
+class AdminConfig:
+    """The proxies' admin ports: Prometheus metrics, and what operators look at."""
+
+    host: str = _option(LOOPBACK, "Address to listen on; others than loopback ask for the token.")
+    upstream_port: int = _option(0, "Port at the upstream proxy; 0 keeps it closed.", _port)
+    downstream_port: int = _option(0, "Port at the downstream proxy; 0 keeps it closed.", _port)
+    token_file: str = _option(
+        "", "File with the token, 0600, made at need; empty for admin.token in the role's state folder."
+    )
+    ask_on_loopback: bool = _option(False, "Ask for the token on loopback addresses, too.")
+
+
+@dataclass(frozen=True, slots=True)
+class ReportConfig:
+    """What `sketchwire report` reckons with."""
+
+    link_kbit_s: float = _option(
+        0.0, "Rate of the thin link in kbit/s, for the time saved; 0 reads it from large answers.", _at_least(0)
+    )
+    currency: str = _option("EUR", "Currency of the prices.")
+    price_per_mb: float = _option(
+        0.0, "Price of a megabyte (1,000,000 bytes) on the link; 0 leaves money out.", _at_least(0)
+    )
+    drawing_price: float = _option(
+        0.0, "Price of drawing a thousand images (GPU, power), charged against the money saved.", _at_least(0)
+    )
+    daily_price: float = _option(
+        0.0, "What the service costs a day (machines, captioning), charged against the money saved.", _at_least(0)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class AccessConfig:
+    """Who may use the proxies and for what, and which hosts are left alone; both proxies read it."""
+
+    pair_file: str = _option(
+        "",
+        "File with the tokens that pair the two proxies (`sketchwire access rotate FILE` makes it): upstream serves "
+        "nobody else, downstream sends the first. Empty: everybody who can connect, on loopback addresses only.",
+    )
+    proxyauth: str = _option(
+        "",
+        "File with downstream's users (htpasswd; `sketchwire access password NAME FILE` adds one). Empty: no "
+        "passwords, on loopback addresses only.",
+    )
+    ports: tuple[str, ...] = _option(
+        ("80", "443", "1024-65535"),
+        "Ports of origins. Those of well-known services that are no web servers stay closed unless named one by one.",
+        _ports,
+    )
+    max_url_bytes: int = _option(16 * KIB, "Longer addresses are refused (414).", _at_least(KIB))
+    max_header_bytes: int = _option(128 * KIB, "Requests with heavier header fields are refused (431).", _at_least(KIB))
+    max_header_fields: int = _option(256, "Requests with more header fields are refused (431).", _at_least(16))
+    connect_deadline_s: float = _option(
+        10.0, "Seconds until a connection must be made, and its TLS or CONNECT answered.", _at_least(0.1)
+    )
+    answer_deadline_s: float = _option(
+        120.0, "Seconds without a byte after which a request that awaits its answer is given up.", _at_least(0.1)
+    )
+    bypass_file: str = _option(
+        "", "Own list of hosts whose TLS connections pass untouched, instead of proxy/tunnel/bypass.toml."
+    )
+    bypass_refusals: int = _option(
+        2, "Times a client must refuse our certificate for a host until that host is left alone.", _at_least(1)
+    )
+    bypass_hours: float = _option(24.0, "Hours for which such a host is left alone for that client.", _at_least(0.01))
+    onboarding: bool = _option(True, "Show the proxy's own pages at http://sketchwire.internal/.")
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionsConfig:
+    """Descriptions of images by a vision model, for images that their page says nothing about."""
+
+    enabled: bool = _option(False, "Send images without page words to a captioning server (see docs/captions.md).")
+    base_url: str = _option("https://api.openai.com/v1", "URL of an OpenAI-compatible server.", _url)
+    model: str = _option("gpt-4o-mini", "Model that describes images.")
+    api_key_env: str = _option("OPENAI_API_KEY", "Environment variable with the server's key.")
+    side_px: int = _option(512, "Long side of the image that is sent, in pixels.", _at_least(64))
+    max_chars: int = _option(160, "Longest caption, in characters.", _at_least(20))
+    max_output_tokens: int = _option(120, "Tokens an answer may have.", _at_least(16))
+    timeout_s: float = _option(10.0, "Seconds for a caption, retries included.", _at_least(0.1))
+    retries: int = _option(2, "Further tries after 429, 5xx, a broken connection or silence.", _at_least(0))
+    wait_s: float = _option(
+        0.0, "Seconds an image waits for its caption; without, the caption is there the next time.", _at_least(0)
+    )
+    per_minute: float = _option(30.0, "Requests a minute at most.", _at_least(0.1))
+    daily_money: float = _option(1.0, "Money for one UTC day at most, at the prices below; 0: no limit.", _at_least(0))
+    input_price: float = _option(0.15, "Price of a million input tokens.", _at_least(0))
+    output_price: float = _option(0.6, "Price of a million output tokens.", _at_least(0))
+    entries: int = _option(4000, "Captions that are remembered, by what the picture looks like.", _at_least(1))
+    allow_faces: bool = _option(False, "Also send images with people's faces in them.")
+    page_words: bool = _option(False, "Send the page's words about an image along, as a hint, where there are any.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +327,10 @@ class Config:
     downstream: DownstreamConfig = field(default_factory=DownstreamConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
+    admin: AdminConfig = field(default_factory=AdminConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
+    access: AccessConfig = field(default_factory=AccessConfig)
+    captions: CaptionsConfig = field(default_factory=CaptionsConfig)
 
 
 def load(path: Path | None = None, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:

@@ -3,15 +3,20 @@
 In: header values from the other side, or from a stranger. Out: frozen values, and values as text. Refuses: what is not
 written as below, too long or of another version, as None; strangers' headers must never become an error.
 
-    Sketchwire-Accept: v=1;engine=sketch@1a2b3c4d;modes=edges,thumbnail;nonce=0123456789abcdef;client=01234567
+    Sketchwire-Accept: v=1;engine=sketch@1a2b3c4d;modes=edges,thumbnail;nonce=0123456789abcdef;client=01234567;
+                       tier=economy;formats=avif,webp;link=3g
     Sketchwire-Words: 0123456789abcdef
     Sketchwire-Info: n=0123456789abcdef;d=take;m=thumbnail;o=123456;t=231;c=image/jpeg;k=photo
     Sketchwire-Original: 1
 
-`Sketchwire-Accept` travels downstream → upstream. It keeps the same value for a client while the process lives, so that
-HPACK sends it once; `modes` is absent when every mode is welcome. `client` is a keyed hash of the client's address, for
+`Sketchwire-Accept` travels downstream → upstream. It keeps the same value for a client while the process lives and the
+link keeps its class, so that HPACK sends it once; `modes` is absent when every mode is welcome, `tier` when upstream's
+is. `formats` are files that downstream can turn into something the browser shows, whatever the browser's own Accept
+says; `link` is the class of the link as downstream measures it. `client` is a keyed hash of the client's address, for
 page context only. The nonce proves that an answer was made by the paired upstream proxy: upstream removes the field
-before the origin sees it, so that no origin can echo it. All four fields are removed before browsers and origins.
+before the origin sees it, so that no origin can echo it. All four fields are removed before browsers and origins. The
+one field that browsers see, Sketchwire-Provenance (proxy.bundle.provenance), never crosses the link: downstream makes
+it, and each side removes any that comes.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from proxy.config import LINKS, TIERS
 from proxy.policy import Reason
 
 PREFIX = "sketchwire-"
@@ -38,17 +44,24 @@ _ENGINE = re.compile(r"[a-z0-9][a-z0-9._+-]{0,39}(?:@[0-9a-f]{8})?\Z")
 _MODE = re.compile(r"[a-z0-9][a-z0-9+_-]{0,31}\Z")
 _NONCE = re.compile(r"[0-9a-f]{16}\Z")
 _CLIENT = re.compile(r"[0-9a-f]{8,32}\Z")
+_FORMAT = re.compile(r"[a-z0-9]{1,12}\Z")
 _TYPE = re.compile(r"[a-z0-9.+-]{1,32}/[a-z0-9.+-]{1,64}\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """What downstream can reconstruct: `engine` as id@hash8, or plainly `preview`; no `modes` means every mode."""
+    """What downstream can reconstruct: `engine` as id@hash8, or plainly `preview`; no `modes` means every mode.
+
+    `tier` is one of config.TIERS, or empty; `formats` are subtypes of image; `link` is one of config.LINKS, or empty.
+    """
 
     engine: str
     nonce: str
     modes: tuple[str, ...] = ()
     client: str = ""
+    tier: str = ""
+    formats: tuple[str, ...] = ()
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +89,8 @@ Info = Taken | Skipped
 def format_accept(accept: Accept) -> str:
     """The value of Sketchwire-Accept."""
     fields = {"v": VERSION, "engine": accept.engine, "modes": ",".join(accept.modes)}
-    return _join(fields | {"nonce": accept.nonce, "client": accept.client})
+    fields |= {"nonce": accept.nonce, "client": accept.client, "tier": accept.tier}
+    return _join(fields | {"formats": ",".join(accept.formats), "link": accept.link})
 
 
 def parse_accept(value: str | None) -> Accept | None:
@@ -89,7 +103,13 @@ def parse_accept(value: str | None) -> Accept | None:
     well_formed = _ENGINE.match(engine) and _NONCE.match(nonce) and (not client or _CLIENT.match(client))
     if not well_formed or len(modes) > _MAX_MODES or not all(_MODE.match(mode) for mode in modes):
         return None
-    return Accept(engine, nonce, modes, client)
+    tier, link = fields.get("tier", ""), fields.get("link", "")
+    formats = tuple(fields["formats"].split(",")) if "formats" in fields else ()
+    if len(formats) > _MAX_MODES or not all(_FORMAT.match(name) for name in formats):
+        return None
+    if tier not in ("", *TIERS) or link not in ("", *LINKS):
+        return None
+    return Accept(engine, nonce, modes, client, tier, formats, link)
 
 
 def format_info(info: Info) -> str:

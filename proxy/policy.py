@@ -44,6 +44,7 @@ class Reason(StrEnum):
     UNSUPPORTED_FORMAT = "unsupported-format"
     KIND = "kind"
     NO_GAIN = "no-gain"
+    TIER = "tier"
     DEADLINE = "deadline"
     BUSY = "busy"
     CRASHED = "crashed"

@@ -56,9 +56,13 @@ class Refetched:
 
 
 class Refetcher:
-    """Asks `upstream` (a URL) for originals; https is verified with the authority in `ca_file` and nothing else."""
+    """Asks `upstream` (a URL) for originals; https is verified with the authority in `ca_file` and nothing else.
+
+    `authorization` is what upstream wants as Proxy-Authorization, if anything; it may be changed at any time.
+    """
 
     def __init__(self, upstream: str, ca_file: Path | None, max_bytes: int = MAX_BYTES) -> None:
+        self.authorization: str | None = None
         self._upstream = upstream
         self._max_bytes = max_bytes
         self._tls = ssl.create_default_context(cafile=str(ca_file)) if ca_file else None
@@ -86,8 +90,18 @@ class Refetcher:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
             )
-        tls = self._tls if url.scheme == "https" and self._tls is not None else True
-        request = self._session.get(url, headers=list(fields), proxy=self._upstream, allow_redirects=False, ssl=tls)
+        secure = "https" in (url.scheme, URL(self._upstream).scheme)
+        tls = self._tls if secure and self._tls is not None else True
+        shown = {"Proxy-Authorization": self.authorization} if self.authorization else {}
+        for_tunnel = url.scheme == "https"  # there the request's own head goes to the origin
+        request = self._session.get(
+            url,
+            headers=[*fields, *(() if for_tunnel else shown.items())],
+            proxy=self._upstream,
+            proxy_headers=shown if for_tunnel else None,
+            allow_redirects=False,
+            ssl=tls,
+        )
         async with request as answer:
             body = bytearray()
             async for chunk in answer.content.iter_any():

@@ -22,6 +22,7 @@ from proxy.breaker import Breaker
 from proxy.bundle import Bundle, BundleError, unpack
 from proxy.bundle.imagefile import best_media_type, encode_image
 from proxy.bundle.preview import render
+from proxy.bundle.provenance import field_value, provenance_of, xmp_packet
 from proxy.config import DownstreamConfig
 from proxy.negotiation import NO_ENGINE
 from proxy.policy import Reason
@@ -33,6 +34,7 @@ from proxy.runtime_client import (
     RuntimeRefused,
     RuntimeTimeout,
 )
+from proxy.transcode import transcode
 
 logger = logging.getLogger("sketchwire.restore")
 
@@ -78,6 +80,7 @@ class Restored:
     cache_hit: bool = False
     queue_ms: float | None = None
     reconstruct_ms: float | None = None
+    provenance: str = ""  # the value of Sketchwire-Provenance
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,7 @@ class Offer:
 
     engine: str
     modes: tuple[str, ...] = ()
+    tier: str = ""
 
 
 class Restorer:
@@ -106,13 +110,21 @@ class Restorer:
         self._drawing = asyncio.Semaphore(PREVIEWS_AT_ONCE)
         self._capabilities: RuntimeCapabilities | None = None
 
+    def configure(self, config: DownstreamConfig) -> None:
+        """Work on other terms from now on."""
+        self._config = config
+
     @property
     def offer(self) -> Offer:
         """What to tell upstream with the next request."""
         if self._capabilities is None:
-            return Offer(NO_ENGINE, self._config.modes)
+            return Offer(NO_ENGINE, self._config.modes, self._config.tier)
         can = self._capabilities.modes
-        return Offer(self._capabilities.label, tuple(mode for mode in self._config.modes if not can or mode in can))
+        return Offer(
+            self._capabilities.label,
+            tuple(mode for mode in self._config.modes if not can or mode in can),
+            self._config.tier,
+        )
 
     async def refresh(self) -> None:
         """Ask the runtime what it can do."""
@@ -145,7 +157,17 @@ class Restorer:
             return Failed(Reason.BROKEN, f"{type(error).__name__}: {error}")
         degraded = self._runtime is not None
         reason = made.reason if degraded else None
-        return Restored(body, media_type, bundle.width_px, bundle.height_px, NO_ENGINE, degraded, reason)
+        size = (bundle.width_px, bundle.height_px)
+        told = field_value(provenance_of(bundle, NO_ENGINE))
+        return Restored(body, media_type, *size, NO_ENGINE, degraded, reason, provenance=told)
+
+    async def recode(self, body: bytes, accept: str, original_type: str) -> tuple[bytes, str] | Failed:
+        """(a classical file in a format that the browser shows, its media type)."""
+        try:
+            async with self._drawing:
+                return await asyncio.to_thread(transcode, body, accept, original_type, self._config.output_quality)
+        except ValueError as error:
+            return Failed(Reason.BROKEN, str(error))
 
     async def _ask_runtime(
         self, data: bytes, bundle: Bundle, words: str | None, media_type: str, client: str
@@ -189,11 +211,12 @@ class Restorer:
             made.cache_hit,
             made.queue_ms,
             made.reconstruct_ms,
+            field_value(provenance_of(bundle, made.engine)),
         )
 
 
 def _preview(bundle: Bundle, media_type: str, quality: int) -> bytes:
-    return encode_image(render(bundle), media_type, quality)
+    return encode_image(render(bundle), media_type, quality, xmp_packet(provenance_of(bundle, NO_ENGINE)))
 
 
 def _size(file: bytes) -> tuple[int, int] | None:

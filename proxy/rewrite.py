@@ -11,11 +11,14 @@ from collections.abc import Mapping
 
 from proxy import etag
 from proxy.bundle import MEDIA_TYPE
+from proxy.bundle.provenance import FIELD
 from proxy.headers import Headers
 from proxy.negotiation import ACCEPT, INFO, PREFIX, Info, format_info
 
 VIA = "1.1 sketchwire"
 NEUTRAL_TYPE = "application/octet-stream"
+# the one hint about the network that is a person's setting; the others change by the minute
+HINTS = ("Save-Data",)
 
 # what browsers act on when they show an image; the rest is for documents, scripts or people with a debugger
 _KEPT = frozenset(
@@ -42,6 +45,12 @@ _KEPT = frozenset(
     )
 )
 _FOR_THIS_PROXY = frozenset(("proxy-authorization", "proxy-connection"))
+_ONE_HOP = frozenset(("keep-alive", "proxy-connection"))
+_CONNECTION_WORDS = frozenset(("close", "keep-alive"))
+# what a Connection field may not name (RFC 9110, 7.6.1): without these a message says something else
+_NOT_ONE_HOP = frozenset(
+    ("authorization", "cache-control", "content-length", "content-type", "cookie", "host", "range", "transfer-encoding")
+)
 _FRESHNESS = frozenset(("age", "cache-control", "expires", "pragma"))
 _BODY = frozenset(("content-encoding", "content-length", "content-type", "transfer-encoding", "trailer"))
 _VALIDATORS = frozenset(("accept-ranges", "content-digest", "content-md5", "digest", "etag", "repr-digest"))
@@ -49,7 +58,7 @@ _VALIDATORS = frozenset(("accept-ranges", "content-digest", "content-md5", "dige
 
 def neutralised(headers: Headers) -> Headers:
     """An origin's answer without our fields, and with our media type replaced: only the paired proxy may speak them."""
-    clean = headers.without((), PREFIX)
+    clean = end_to_end(headers.without((), PREFIX))
     if clean.media_type() != MEDIA_TYPE:
         return clean
     return clean.without(("content-type",)).adding(("Content-Type", NEUTRAL_TYPE))
@@ -57,7 +66,21 @@ def neutralised(headers: Headers) -> Headers:
 
 def without_ours(headers: Headers) -> Headers:
     """A request without our fields and without those meant for the proxy it came to."""
-    return headers.without(_FOR_THIS_PROXY, PREFIX)
+    return end_to_end(headers.without(_FOR_THIS_PROXY, PREFIX))
+
+
+def end_to_end(headers: Headers) -> Headers:
+    """A message without what concerns one hop only: the fields that Connection names, and Upgrade but to WebSocket."""
+    named = set(headers.tokens("connection"))
+    web_socket = "upgrade" in named and "websocket" in headers.tokens("upgrade")
+    words = _CONNECTION_WORDS | ({"upgrade"} if web_socket else set())
+    left_out = (named - _NOT_ONE_HOP - words) | _ONE_HOP | (set() if web_socket else {"upgrade"})
+    kept = headers.without(left_out)
+    if named <= words:
+        return kept
+    stays = [word for word in headers.tokens("connection") if word in words]
+    rest = kept.without(("connection",))
+    return rest.adding(("Connection", ", ".join(stays))) if stays else rest
 
 
 def without_partial(headers: Headers) -> Headers:
@@ -90,17 +113,32 @@ def announced(headers: Headers, info: Info) -> Headers:
 
 def bundle_head(origin: Headers, body_bytes: int, info: Info) -> Headers:
     """The head of a bundle made from an answer with the headers `origin`."""
-    vary = _vary(origin, "Accept", ACCEPT)
+    vary = _vary(origin, "Accept", *HINTS, ACCEPT)
     ours = [("Content-Type", MEDIA_TYPE), ("Content-Length", str(body_bytes)), ("Vary", vary)]
     if tag := etag.wrap(origin.get("etag")):
         ours.append(("ETag", tag))
     return announced(origin.only(_KEPT).adding(*ours), info)
 
 
-def shown_head(link: Headers, media_type: str, body_bytes: int, tag: str | None, degraded: bool) -> Headers:
+def file_head(origin: Headers, media_type: str, body_bytes: int, tag: str, info: Info) -> Headers:
+    """The head of a classical file made from an answer with the headers `origin`; `tag` is for those without any."""
+    ours = (
+        ("Content-Type", media_type),
+        ("Content-Length", str(body_bytes)),
+        ("Vary", _vary(origin, "Accept", *HINTS, ACCEPT)),
+        ("ETag", etag.wrap(origin.get("etag")) or tag),
+    )
+    return announced(origin.only(_KEPT).adding(*ours), info)
+
+
+def shown_head(
+    link: Headers, media_type: str, body_bytes: int, tag: str | None, degraded: bool, provenance: str = ""
+) -> Headers:
     """The head of a reconstruction for the browser, from the bundle's head `link`.
 
-    It must be confirmed before each use, so that a better picture can replace it; a degraded one is not stored at all.
+    `provenance` is the one field of ours that browsers see. It is always made here, and one that came is dropped with
+    the others, so that no origin can give its pictures a false history or take a reconstruction's true one. The picture
+    must be confirmed before each use, so that a better one can replace it; a degraded one is not stored at all.
     """
     kept = link.without(_FRESHNESS | _BODY | _VALIDATORS | {"vary"}, PREFIX)
     no_store = degraded or "no-store" in link.directives("cache-control")
@@ -108,8 +146,10 @@ def shown_head(link: Headers, media_type: str, body_bytes: int, tag: str | None,
         ("Content-Type", media_type),
         ("Content-Length", str(body_bytes)),
         ("Cache-Control", "no-store" if no_store else "private, no-cache"),
-        ("Vary", _vary(link, "Accept")),
+        ("Vary", _vary(link, "Accept", *HINTS)),
     ]
+    if provenance:
+        ours.append((FIELD, provenance))
     if tag and not no_store:
         ours.append(("ETag", tag))
     return kept.adding(*ours)

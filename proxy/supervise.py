@@ -19,7 +19,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class Ready:
     host: str = "127.0.0.1"
     ca: str | None = None
     engine: str | None = None
+    link_port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,11 @@ class Supervisor:
         """The roles that are ready now."""
         return {part.role.name: self._last[part.role.name] for part in self._parts if part.up.is_set()}
 
+    @property
+    def last(self) -> dict[str, Ready]:
+        """What each role told when it was last ready."""
+        return dict(self._last)
+
     async def run(self, stop: asyncio.Event, started: Callable[[], None] = lambda: None) -> None:
         """Start all, call `started` when all is ready, return when `stop` is set and all is stopped. Raises GaveUp."""
         stopping = asyncio.create_task(stop.wait())
@@ -143,6 +149,13 @@ class Supervisor:
             stopping.cancel()
             for part in reversed(self._parts):
                 await self._stop(part)
+
+    def hang_up(self, names: Collection[str]) -> None:
+        """Send SIGHUP to those of the roles that are ready."""
+        for part in self._parts:
+            if part.role.name in names and part.up.is_set() and part.process is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    part.process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """End every process at once."""
@@ -282,6 +295,7 @@ async def _wait_ready(file: Path, pid: int) -> Ready:
                 host=told.get("host") or "127.0.0.1",
                 ca=told.get("ca"),
                 engine=told.get("engine"),
+                link_port=told.get("link_port"),
             )
             _, writer = await asyncio.open_connection(reachable_host(ready.host), ready.port)
             writer.close()

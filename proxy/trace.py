@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 from proxy.ledger import Row
 
-_LEFT_OUT = ("time_s",)
+_LEFT_OUT = ("time_s", "image", "subscriber", "domain")  # who and where stay out of logs
 
 
 def image_line(row: Row, stage_ms: Mapping[str, float] | None = None) -> str:

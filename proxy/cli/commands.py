@@ -34,11 +34,17 @@ KNOWN: dict[str, tuple[str, str]] = {
     "upstream": ("addons.commands", RUNNING),
     "downstream": ("addons.commands", RUNNING),
     "runtime": ("client_runtime.commands", RUNNING),
+    "pair": ("proxy.cli.pair", RUNNING),
     "doctor": ("proxy.cli.doctor", LOOKING),
     "report": ("proxy.cli.report", LOOKING),
+    "ledger": ("proxy.cli.ledger", LOOKING),
+    "forget": ("proxy.cli.ledger", LOOKING),
     "config": ("proxy.cli.config", LOOKING),
+    "access": ("proxy.cli.access", LOOKING),
     "evaluate": ("evaluation.commands", LOOKING),
     "train": ("client_runtime.training.commands", LOOKING),
+    "models": ("client_runtime.models.commands", LOOKING),
+    "bench": ("client_runtime.bench.commands", LOOKING),
 }
 
 

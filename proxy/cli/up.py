@@ -23,14 +23,19 @@ from typing import Annotated
 import typer
 
 from proxy import ports
+from proxy.access.pairing import TokenFileError, rotate
 from proxy.cli.config import ConfigFile, to_toml
 from proxy.cli.exits import USAGE, fail
-from proxy.config import Config, load
+from proxy.config import Config, ConfigError, load
+from proxy.hangup import Terminal
+from proxy.link.pairing import pair_here
 from proxy.supervise import Limits, Ready, Role, Supervisor
 
 CA_NAME = "mitmproxy-ca-cert.pem"
 LOG_BYTES, LOG_FILES = 10 * 1024 * 1024, 3
 ROLES = ("runtime", "upstream", "downstream")  # in the order they start
+PROXIES = ("upstream", "downstream")  # these take a changed configuration over while they run
+PAIR_FILE = "pair.tokens"
 EPILOG = """
 sketchwire up
 
@@ -59,13 +64,19 @@ def register(app: typer.Typer) -> None:
         ] = None,
     ) -> None:
         """Run both proxies and the runtime on this machine, and restart what dies."""
-        settings = load(config)
-        if state_dir is not None:
-            settings = _moved(settings, state_dir.absolute())
+
+        def read() -> Config:
+            found = load(config)
+            found = found if state_dir is None else _moved(found, state_dir.absolute())
+            return _paired(found, _run_dir(found))
+
+        settings = read()
         run_dir = _run_dir(settings)
         with _only_one(run_dir):
             _check_ports(settings)
-            asyncio.run(_run(settings, run_dir, ready_file, _output(log_dir)))
+            if settings.upstream.link == settings.downstream.link == "h2":
+                pair_here(_link_dir(settings.upstream.state_dir), _link_dir(settings.downstream.state_dir))
+            asyncio.run(_run(settings, run_dir, ready_file, _output(log_dir), read if config else None))
 
 
 def child_command(role: str, config_file: Path, ready_file: Path) -> list[str]:
@@ -73,13 +84,13 @@ def child_command(role: str, config_file: Path, ready_file: Path) -> list[str]:
     return [sys.executable, "-m", "proxy", role, "--config", str(config_file), "--ready-file", str(ready_file)]
 
 
-def roles(config: Config, run_dir: Path) -> list[Role]:
+def roles(config: Config | Callable[[], Config], run_dir: Path) -> list[Role]:
     """The three parts; each gets a configuration file, made when it starts, with the others' actual ports."""
 
     def command(name: str) -> Callable[[Mapping[str, Ready], Path], Sequence[str]]:
         def make(last: Mapping[str, Ready], ready_file: Path) -> Sequence[str]:
             file = run_dir / f"{name}.toml"
-            _write(file, to_toml(wired(config, last)))
+            _write(file, to_toml(wired(config() if callable(config) else config, last)))
             return child_command(name, file, ready_file)
 
         return make
@@ -97,6 +108,10 @@ def wired(config: Config, last: Mapping[str, Ready]) -> Config:
         upstream = replace(upstream, listen_port=last["upstream"].port)
         ca = last["upstream"].ca or str(Path(upstream.state_dir).expanduser() / CA_NAME)
         downstream = replace(downstream, upstream=ports.url(upstream.listen_host, upstream.listen_port), upstream_ca=ca)
+        if last["upstream"].link_port:
+            upstream = replace(upstream, link_port=last["upstream"].link_port)
+            host = ports.reachable_host(upstream.link_host)
+            downstream = replace(downstream, link_upstream=f"{host}:{upstream.link_port}")
     if "downstream" in last:
         downstream = replace(downstream, listen_port=last["downstream"].port)
     # before the runtime was ever ready its port is only known when it is configured
@@ -118,9 +133,15 @@ def ready_text(ready: Mapping[str, Ready], config: Config) -> str:
     return json.dumps(told) + "\n"
 
 
-async def _run(config: Config, run_dir: Path, ready_file: Path | None, output: Callable[[str, str], None]) -> None:
+async def _run(
+    config: Config,
+    run_dir: Path,
+    ready_file: Path | None,
+    output: Callable[[str, str], None],
+    read: Callable[[], Config] | None = None,
+) -> None:
     stop, files = asyncio.Event(), [run_dir / "up.json", *([ready_file] if ready_file else [])]
-    all_started = False
+    all_started, current = False, config
 
     def tell(ready: Mapping[str, Ready]) -> None:
         for file in files:
@@ -149,10 +170,29 @@ async def _run(config: Config, run_dir: Path, ready_file: Path | None, output: C
             _say("up", "stopping; once more to end at once")
         stop.set()
 
-    supervisor = Supervisor(roles(config, run_dir), run_dir, output=output, say=_say, changed=changed, limits=Limits())
+    def on_hangup() -> None:
+        nonlocal current
+        if terminal.lost():
+            on_signal()
+            return
+        try:
+            if read is None:
+                raise ConfigError("there is no configuration file to read again")
+            current = read()
+            for name in PROXIES:
+                _write(run_dir / f"{name}.toml", to_toml(wired(current, supervisor.last)))
+        except (ConfigError, OSError) as error:
+            _say("up", f"the configuration stays as it was: {error}")
+        else:
+            supervisor.hang_up(PROXIES)
+
+    terminal = Terminal()
+    parts = roles(lambda: current, run_dir)
+    supervisor = Supervisor(parts, run_dir, output=output, say=_say, changed=changed, limits=Limits())
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, on_hangup)
     try:
         await supervisor.run(stop, started)
     finally:
@@ -167,6 +207,23 @@ def _moved(config: Config, folder: Path) -> Config:
         downstream=replace(config.downstream, state_dir=str(folder / "downstream")),
         runtime=replace(config.runtime, state_dir=str(folder / "runtime")),
     )
+
+
+def _paired(config: Config, run_dir: Path) -> Config:
+    """With a token that pairs the proxies, made at the first start, unless the configuration names one."""
+    if config.access.pair_file:
+        return config
+    file = run_dir / PAIR_FILE
+    if not file.exists():
+        try:
+            rotate(file)
+        except (TokenFileError, OSError) as error:
+            fail(f"the token that pairs the proxies cannot be made: {error}")
+    return replace(config, access=replace(config.access, pair_file=str(file)))
+
+
+def _link_dir(state_dir: str) -> Path:
+    return Path(state_dir).expanduser() / "link"
 
 
 def _run_dir(config: Config) -> Path:

@@ -5,6 +5,15 @@ of their own.
 """
 
 from proxy.encode.encoder import encode
-from proxy.encode.request import BUNDLE_MODES, Declined, Encoded, EncodeRequest
+from proxy.encode.request import BUNDLE_MODES, Declined, Encoded, EncodeRequest, Measured, MeasureRequest, Shortlist
 
-__all__ = ["BUNDLE_MODES", "Declined", "EncodeRequest", "Encoded", "encode"]
+__all__ = [
+    "BUNDLE_MODES",
+    "Declined",
+    "EncodeRequest",
+    "Encoded",
+    "MeasureRequest",
+    "Measured",
+    "Shortlist",
+    "encode",
+]

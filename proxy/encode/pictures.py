@@ -53,6 +53,12 @@ def avif_file(rgb: RGB, quality: int, speed: int = FINAL_SPEED) -> bytes:
     return out.getvalue()
 
 
+def decoded(file: bytes) -> RGB:
+    """An image file's pixels, uint8 (h, w, 3); alpha is left out."""
+    with Image.open(io.BytesIO(file)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 def avif_picture(rgb: RGB, quality: int, speed: int = FINAL_SPEED) -> Picture:
     """`rgb` as a headerless AVIF section."""
     return Picture(Coding.AVIF, rgb.shape[1], rgb.shape[0], avif.strip(avif_file(rgb, quality, speed)))

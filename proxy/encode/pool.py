@@ -1,6 +1,7 @@
 """Encoding in processes of their own, with a deadline for each image.
 
-In: `EncodeRequest`s from one event loop. Out: `Encoded` or `Declined`; `encode` never raises for what an image does.
+In: `EncodeRequest`s and `MeasureRequest`s from one event loop. Out: `Encoded`, `Measured` or `Declined`; neither
+`encode` nor `measure` raises for what an image does.
 Refuses (as `Declined`): BUSY when the queue is full, DEADLINE when an image takes too long (its process is killed and
 replaced), CRASHED when the process dies or cannot be started.
 
@@ -17,13 +18,15 @@ import sys
 from types import TracebackType
 from typing import Self
 
-from proxy.encode.request import Declined, Encoded, EncodeRequest
+from proxy.encode.request import Declined, Encoded, EncodeRequest, Measured, MeasureRequest
 from proxy.encode.worker import LENGTH_BYTES, READY
 from proxy.policy import Reason
 
 log = logging.getLogger(__name__)
 
 _DIED = (OSError, asyncio.IncompleteReadError, pickle.UnpicklingError, EOFError)
+Request = EncodeRequest | MeasureRequest
+Answer = Encoded | Measured | Declined
 START_LIMIT_S = 60.0
 RETRY_S = 2.0
 
@@ -59,6 +62,17 @@ class EncoderPool:
 
     async def encode(self, request: EncodeRequest) -> Encoded | Declined:
         """The answer to `request`, at the latest after the deadline, waiting included."""
+        answer = await self._answer(request)
+        assert isinstance(answer, Encoded | Declined)
+        return answer
+
+    async def measure(self, request: MeasureRequest) -> Measured | Declined:
+        """What a picture is worth, at the latest after the deadline, waiting included."""
+        answer = await self._answer(request)
+        assert isinstance(answer, Measured | Declined)
+        return answer
+
+    async def _answer(self, request: Request) -> Answer:
         if self._inside >= self._room:
             return Declined(Reason.BUSY, f"{self._inside} images under way")
         self._inside += 1
@@ -71,7 +85,7 @@ class EncoderPool:
         finally:
             self._inside -= 1
 
-    async def _ask(self, worker: _Worker, request: EncodeRequest) -> Encoded | Declined:
+    async def _ask(self, worker: _Worker, request: Request) -> Answer:
         answered = False
         try:
             answer = await worker.ask(request)
@@ -125,7 +139,7 @@ class _Worker:
         assert self._process.stdout is not None
         await self._process.stdout.readexactly(len(READY))
 
-    async def ask(self, request: EncodeRequest) -> Encoded | Declined:
+    async def ask(self, request: Request) -> Answer:
         """The process's answer. Raises OSError or IncompleteReadError when it dies."""
         process = self._process
         assert process is not None and process.stdin is not None and process.stdout is not None
@@ -134,7 +148,7 @@ class _Worker:
         await process.stdin.drain()
         length = int.from_bytes(await process.stdout.readexactly(LENGTH_BYTES), "big")
         answer = pickle.loads(await process.stdout.readexactly(length))
-        assert isinstance(answer, Encoded | Declined)
+        assert isinstance(answer, Encoded | Measured | Declined)
         return answer
 
     async def stop(self) -> None:

@@ -17,11 +17,30 @@ RGB = npt.NDArray[np.uint8]
 Float = npt.NDArray[np.float32]
 
 SCORE_SIDE_PX = 512
+TILE_PX = 32
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _WINDOW = (8, 8)
 _MIN_SIDE_PX = 8
 _CHROMA_SPREAD = 24.0
+
+
+def worst_places(original: RGB, other: RGB) -> float:
+    """How alike the worst places are, 0…1: the 2nd percentile, over tiles of TILE_PX, of luma's structural similarity.
+
+    A mean over the image forgives one illegible line; this does not. Both are uint8 (h, w, 3).
+    """
+    if original.shape != other.shape:
+        raise ValueError(f"cannot compare images of {original.shape} and {other.shape}")
+    first, second = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) for image in (original, other))
+    mean_1, mean_2 = cv2.blur(first, _WINDOW), cv2.blur(second, _WINDOW)
+    variance_1 = cv2.blur(first * first, _WINDOW) - mean_1 * mean_1
+    variance_2 = cv2.blur(second * second, _WINDOW) - mean_2 * mean_2
+    covariance = cv2.blur(first * second, _WINDOW) - mean_1 * mean_2
+    similar = (2 * covariance + _C2) / (variance_1 + variance_2 + _C2)
+    similar *= (2 * mean_1 * mean_2 + _C1) / (mean_1 * mean_1 + mean_2 * mean_2 + _C1)
+    tiles = max(1, original.shape[1] // TILE_PX), max(1, original.shape[0] // TILE_PX)
+    return float(np.percentile(cv2.resize(similar.astype(np.float32), tiles, interpolation=cv2.INTER_AREA), 2))
 
 
 def score(original: RGB, other: RGB) -> float:

@@ -1,7 +1,7 @@
 """What the encoder is asked and what it answers.
 
 In: an image's bytes and the terms. Out: `Encoded` or `Declined`, both plain values that cross process boundaries.
-Refuses: modes that don't exist (`ValueError`), at construction.
+Refuses: modes and tiers that don't exist (`ValueError`), at construction.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from proxy.config import MODES
+from proxy.config import FORMATS, MODES, TIERS
 from proxy.policy import Reason
 
 AUTO, PROMPT, EDGES, EDGES_PALETTE, THUMBNAIL, SALIENT = MODES
 BUNDLE_MODES = MODES[1:]
-BALANCED_FLOOR = 0.75
+ECONOMY, BALANCED, FAITHFUL, OFF = TIERS
+CLASSICAL = FORMATS  # the modes of an answer that is a plain file: image/<mode>
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,11 @@ class EncodeRequest:
     """One image to encode.
 
     `mode` is auto or a bundle mode; `modes` are those that the receiver can draw; `words` describe the image, and are
-    not sent when `words_known_downstream`; `floor` is the least similarity (`proxy.encode.quality.score`) that auto
-    accepts. With `detect`, auto looks for faces, text and codes and sends them as real pixels; `face_weights` is the
-    file of a YuNet model to find faces with, instead of the detector that the extra `detect` installs.
+    not sent when `words_known_downstream`; `tier` says how good auto's answer must be (`proxy.encode.floor`), and
+    `formats` as which plain files it may come, besides as a bundle. With `detect`, auto looks for faces, text and
+    codes and sends them as real pixels; `face_weights` is the file of a YuNet model to find faces with, instead of the
+    detector that the extra `detect` installs. With `shortlist`, auto's bundle comes with the next cheaper and the next
+    dearer one and the best file, for a caller who can measure what the engine draws.
     """
 
     data: bytes
@@ -33,24 +36,29 @@ class EncodeRequest:
     words_known_downstream: bool = False
     modes: tuple[str, ...] = BUNDLE_MODES
     engine: str = "preview"
-    floor: float = BALANCED_FLOOR
+    tier: str = BALANCED
+    formats: tuple[str, ...] = ()
     max_pixels: int = 50_000_000
     min_bytes: int = 1024
     seed: int | None = None
     detect: bool = True
     face_weights: str | None = None
+    shortlist: bool = False
 
     def __post_init__(self) -> None:
         if self.mode != AUTO and self.mode not in BUNDLE_MODES:
             raise ValueError(f"unknown mode {self.mode!r}; known: {', '.join((AUTO, *BUNDLE_MODES))}")
+        if self.tier not in TIERS:
+            raise ValueError(f"unknown tier {self.tier!r}; known: {', '.join(TIERS)}")
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """The image's replacement: `body` of type `media_type`, for an image of `width_px` × `height_px`.
+    """The image's replacement: `body` of type `media_type`, a bundle or an image file, for an image of `width_px` ×
+    `height_px`.
 
-    `score` is the similarity of the model-free preview at working size, a lower bound for the engines; None if not
-    measured.
+    `score` is the VGG16 similarity that is expected of what the browser will show (`proxy.encode.floor`); None if it
+    was not estimated.
     """
 
     body: bytes
@@ -61,6 +69,36 @@ class Encoded:
     kind: str
     score: float | None = None
     stage_ms: Mapping[str, float] = field(default_factory=dict)
+    shortlist: Shortlist | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlist:
+    """What else could be sent instead of a bundle: one of fewer bytes that is probably below the floor, one of more
+    bytes that is surely above it, and a classical file above it. None where there is no such thing, or no gain in it.
+    """
+
+    cheaper: Encoded | None = None
+    dearer: Encoded | None = None
+    file: Encoded | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureRequest:
+    """A picture to be measured: the file `picture` against the original image `data`, on the terms of `tier`."""
+
+    data: bytes
+    picture: bytes
+    tier: str
+    max_pixels: int = 50_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a picture is worth: `headroom` is how far it is above the tier's floor, negative below it."""
+
+    score: float
+    headroom: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,18 @@
-"""Opens an image from the network, safely, at the size the encoder works at.
+"""Opens an image from the network, safely, at the size the encoder works at or at its own.
 
 In: a file's bytes and the limit on pixels. Out: a `Source`: upright sRGB pixels at most WORK_SIDE_PX a side, and the
-original's size as a browser reports it. Refuses (as a `Skip`): what is not a still, opaque image of a known format,
-declares too many pixels (checked before anything is decoded), or is broken.
+original's size as a browser reports it; or (`open_full`) all pixels, with their alpha. Refuses (as a `Skip`): what is
+not a still, opaque image of a known format, declares too many pixels (checked before anything is decoded), or is
+broken.
 """
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +26,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
 _MEDIA_TYPES = frozenset(f"image/{name.lower()}" for name in FORMATS)
 _EXIF_ORIENTATION = 0x0112
 _SIDEWAYS = frozenset((5, 6, 7, 8))
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,21 @@ class Source:
 
 def open_source(data: bytes, max_pixels: int) -> Source | Skip:
     """The image in `data`, or why it is left alone. Never raises on bad data."""
+    return _guarded(data, lambda: _open(data, max_pixels))
+
+
+def open_full(data: bytes, max_pixels: int) -> npt.NDArray[np.uint8] | Skip:
+    """All pixels in `data`, upright sRGB, uint8 (h, w, 3), or (h, w, 4) where it is not opaque. Never raises on bad
+    data.
+    """
+    return _guarded(data, lambda: _open_full(data, max_pixels))
+
+
+def _guarded(data: bytes, opening: Callable[[], T | Skip]) -> T | Skip:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _open(data, max_pixels)
+            return opening()
     except Image.DecompressionBombError as error:
         return Skip(Reason.TOO_MANY_PIXELS, str(error))
     except MemoryError:
@@ -53,13 +68,40 @@ def open_source(data: bytes, max_pixels: int) -> Source | Skip:
         return Skip(Reason.BROKEN, f"{type(error).__name__}: {error}")
 
 
+def _refused(image: Image.Image, max_pixels: int) -> Skip | None:
+    """Why an image is left alone that has not been decoded yet."""
+    width, height = image.size
+    if width * height > max_pixels:
+        return Skip(Reason.TOO_MANY_PIXELS, f"{width}×{height} px declared; the limit is {max_pixels}")
+    if getattr(image, "is_animated", False):
+        return Skip(Reason.ANIMATED, f"{getattr(image, 'n_frames', 2)} frames")
+    return None
+
+
+def _open_full(data: bytes, max_pixels: int) -> npt.NDArray[np.uint8] | Skip:
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        refused = _refused(image, max_pixels)
+        if refused is not None:
+            return refused
+        orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+        profile = image.info.get("icc_profile")
+        image.load()
+        opaque = _to_srgb(_eight_bit(image), profile)
+        if _transparent(image):
+            opaque = opaque.convert("RGBA")
+            opaque.putalpha(image.convert("RGBA").getchannel("A"))
+        if orientation != 1:
+            opaque.getexif()[_EXIF_ORIENTATION] = orientation
+            opaque = ImageOps.exif_transpose(opaque)
+        return np.asarray(opaque)
+
+
 def _open(data: bytes, max_pixels: int) -> Source | Skip:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        refused = _refused(image, max_pixels)
+        if refused is not None:
+            return refused
         width, height = image.size
-        if width * height > max_pixels:
-            return Skip(Reason.TOO_MANY_PIXELS, f"{width}×{height} px declared; the limit is {max_pixels}")
-        if getattr(image, "is_animated", False):
-            return Skip(Reason.ANIMATED, f"{getattr(image, 'n_frames', 2)} frames")
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
         profile = image.info.get("icc_profile")
         work = _work_size(width, height)

@@ -1,7 +1,7 @@
 """The encoding process: reads requests from its standard input, writes answers to its standard output.
 
-In: frames of a 4-byte big-endian length and a pickled `EncodeRequest`. Out: an empty frame
-when it is ready, then frames with `Encoded` or `Declined`.
+In: frames of a 4-byte big-endian length and a pickled `EncodeRequest` or `MeasureRequest`. Out: an empty frame
+when it is ready, then frames with `Encoded`, `Measured` or `Declined`.
 Refuses: more memory than it was started with plus its allowance (the allocation fails and the image is declined).
 
 Pickles come from and go to the parent process only, over pipes that nobody else holds.
@@ -18,6 +18,8 @@ from typing import BinaryIO
 import cv2
 
 from proxy.encode.encoder import encode
+from proxy.encode.measure import measure
+from proxy.encode.request import MeasureRequest
 from proxy.encode.salient import warm
 
 LENGTH_BYTES = 4
@@ -35,7 +37,8 @@ def limit_memory(allowance_mib: int) -> None:
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer every request until the input ends."""
     while len(head := requests.read(LENGTH_BYTES)) == LENGTH_BYTES:
-        answer = pickle.dumps(encode(pickle.loads(requests.read(int.from_bytes(head, "big")))))
+        request = pickle.loads(requests.read(int.from_bytes(head, "big")))
+        answer = pickle.dumps(measure(request) if isinstance(request, MeasureRequest) else encode(request))
         answers.write(len(answer).to_bytes(LENGTH_BYTES, "big") + answer)
         answers.flush()
 

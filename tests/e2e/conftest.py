@@ -116,6 +116,7 @@ class Process:
     port: int
     ca: Path
     log: Path
+    ready: dict[str, Any]
 
     @property
     def url(self) -> str:
@@ -126,13 +127,22 @@ class Process:
         return self.popen.wait(20)
 
 
-def start_proxy(role: str, folder: Path, settings: dict[str, object], drain_s: float = 2.0) -> Process:
-    """Start `role` with `settings` and wait until it is ready."""
+def start_proxy(
+    role: str,
+    folder: Path,
+    settings: dict[str, object],
+    drain_s: float = 2.0,
+    tables: dict[str, dict[str, object]] | None = None,
+) -> Process:
+    """Start `role` with `settings`, and further `tables` of the configuration, and wait until it is ready."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"listen_port": 0, "state_dir": str(folder / role)} | settings
     config, ready, log = folder / f"{role}.toml", folder / f"{role}.json", folder / f"{role}.log"
-    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
-    config.write_text(f"[{role}]\n" + "\n".join(lines) + "\n")
+    written = [
+        f"[{table}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+        for table, values in ({role: settings} | (tables or {})).items()
+    ]
+    config.write_text("\n".join(written))
     command = [sys.executable, "-m", "proxy", role, "--config", str(config), "--ready-file", str(ready)]
     with log.open("wb") as out:
         popen = subprocess.Popen([*command, "--drain-s", str(drain_s)], stdout=out, stderr=subprocess.STDOUT, cwd=ROOT)
@@ -143,7 +153,7 @@ def start_proxy(role: str, folder: Path, settings: dict[str, object], drain_s: f
             raise AssertionError(log.read_text())
         time.sleep(0.02)
     told = json.loads(ready.read_text())
-    return Process(popen, told["port"], Path(told["ca"]), log)
+    return Process(popen, told["port"], Path(told["ca"]), log, told)
 
 
 @dataclass

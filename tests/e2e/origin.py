@@ -92,7 +92,15 @@ class Origin:
             "/liar.jpg": (b"<html>" + b"x" * 5000, "image/jpeg", {}),
             "/zipped.jpg": (gzip.compress(photo()), "image/jpeg", {"Content-Encoding": "gzip"}),
             "/forged": (b"SWB" + bytes(900), MEDIA_TYPE, {"Sketchwire-Info": "n=0000000000000000;d=take;m=edges;o=9"}),
-            "/marked.jpg": (photo(), "image/jpeg", {"Sketchwire-Info": "d=skip;r=kind", "Sketchwire-Evil": "1"}),
+            "/marked.jpg": (
+                photo(),
+                "image/jpeg",
+                {
+                    "Sketchwire-Info": "d=skip;r=kind",
+                    "Sketchwire-Evil": "1",
+                    "Sketchwire-Provenance": "source=trainedAlgorithmicMedia;engine=forged",
+                },
+            ),
         }
         for path, (body, media_type, headers) in images.items():
             add("*", path, self._image(body, media_type, headers))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 
 import pytest
 from PIL import Image
 
 from proxy.bundle import MEDIA_TYPE, Prompt
+from proxy.provenance import read_field
 from tests.e2e.conftest import Answer, Browse, World
 from tests.e2e.origin import PAGE, alpha_png, animated_gif, photo
 from tests.e2e.runtime import COLOUR
@@ -44,7 +46,9 @@ async def test_photograph_is_restored_and_crosses_the_link_as_a_bundle(
     assert crossed < 0.25 * len(photo())
     assert answer.headers["Cache-Control"] == "private, no-cache"
     assert "Accept" in answer.headers["Vary"] and "sketchwire" not in answer.headers["Vary"].lower()
-    assert not [name for name in answer.headers if name.lower().startswith("sketchwire")]
+    assert [name for name in answer.headers if name.lower().startswith("sketchwire")] == ["Sketchwire-Provenance"]
+    told = read_field(answer.headers["Sketchwire-Provenance"])
+    assert told is not None and told.original_sha256 == hashlib.sha256(photo()).digest()[:8]
     assert int(answer.headers["Content-Length"]) == len(answer.body)
     (seen,) = [each for each in world.origin.log if each.path == "/photo.jpg"]
     assert not [name for name in seen.headers if name.lower().startswith("sketchwire")]
@@ -79,7 +83,6 @@ async def test_stale_digests_are_gone(world: World, browse: Browse) -> None:
         "/no-transform.jpg",
         "/cookie.jpg",
         "/broken.jpg",
-        "/alpha.png",
         "/moving.gif",
         "/pixel.gif",
         "/drawing.svg",
@@ -95,6 +98,20 @@ async def test_what_must_not_be_touched_is_identical(world: World, browse: Brows
     assert {"Set-Cookie", "Cache-Control"} & set(answer.headers) == {"Set-Cookie", "Cache-Control"} & set(
         direct.headers
     )
+
+
+@pytest.mark.parametrize("accept", ["image/avif,image/webp,*/*;q=0.8", "image/webp,*/*", "image/png,image/*;q=0.8"])
+async def test_alpha_crosses_the_link_smaller_and_comes_out_exact(world: World, browse: Browse, accept: str) -> None:
+    before = world.link.down_bytes
+    answer = await browse(world.http + "/alpha.png", Accept=accept)
+    assert world.link.down_bytes - before < 0.5 * len(alpha_png())
+    assert answer.status == 200 and (answer.type in accept or answer.type == "image/png")
+    shown, original = (Image.open(io.BytesIO(file)).convert("RGBA") for file in (answer.body, alpha_png()))
+    assert shown.getchannel("A").tobytes() == original.getchannel("A").tobytes()
+    assert answer.headers["Cache-Control"] == "private, no-cache" and int(answer.headers["Content-Length"]) > 0
+    assert not [name for name in answer.headers if name.lower().startswith("sketchwire")]
+    again = await browse(world.http + "/alpha.png", Accept=accept, If_None_Match=answer.headers["ETag"])
+    assert again.status in (200, 304)
 
 
 async def test_fixtures_are_what_they_claim() -> None:
@@ -183,7 +200,9 @@ async def test_forged_bundles_fool_nobody(world: World, browse: Browse) -> None:
         forged = await browse(world.http + "/forged", via=via)
         assert forged.type == "application/octet-stream" and forged.body.startswith(b"SWB")
         marked = await browse(world.http + "/marked.jpg", via=via)
-        assert not [name for name in marked.headers if name.lower().startswith("sketchwire")]
+        ours = {name: text for name, text in marked.headers.items() if name.lower().startswith("sketchwire")}
+        assert set(ours) <= {"Sketchwire-Provenance"} and "forged" not in str(ours)
+        assert bool(ours) is (via is world.downstream), "only what was drawn says that it was"
     assert not world.runtime.prompts or is_reconstruction(await browse(world.http + "/marked.jpg"))
 
 

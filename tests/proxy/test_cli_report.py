@@ -68,7 +68,18 @@ def ledger(tmp_path: Path) -> Path:
 def test_tables_for_people(ledger: Path) -> None:
     result = invoke("--ledger", ledger)
     assert result.exit_code == 0
-    for text in ("3 images", "151 kB", "reconstructed", "deadline", "thumbnail", "image/png", "123.4", "62.7 %"):
+    wanted = (
+        "3 responses",
+        "3 images",
+        "151 kB",
+        "reconstructed",
+        "deadline",
+        "thumbnail",
+        "image/png",
+        "123.4",
+        "62.7 %",
+    )
+    for text in wanted:
         assert text in result.stdout
 
 
@@ -106,7 +117,7 @@ def test_an_empty_ledger_or_period_is_friendly(tmp_path: Path, ledger: Path) -> 
     empty.close()
     assert "Nothing to report yet" in invoke("--ledger", tmp_path / "empty.sqlite").stdout
     record(tmp_path / "old.sqlite", Row(time_s=time.time() - 7_200, role="downstream", decision="skipped"))
-    assert "No images in the last 1h" in invoke("--ledger", tmp_path / "old.sqlite", "--since", "1h").stdout
+    assert "Nothing in the last 1h" in invoke("--ledger", tmp_path / "old.sqlite", "--since", "1h").stdout
 
 
 def test_a_file_that_is_no_ledger_is_one_line(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,8 @@ from proxy import doctor
 from proxy.cli import app
 from proxy.config import Config
 from proxy.doctor import Check, State, examine
+from proxy.statefile import write_object
+from proxy.tunnel.refusals import Refusals
 
 ENGINES = json.dumps({"engines": {"preview": None, "sketch": "torch is not installed"}, "best": "preview"})
 
@@ -89,7 +92,37 @@ def test_a_fresh_machine_has_nothing_broken(config: Config) -> None:
 
 def test_every_area_is_covered(config: Config) -> None:
     areas = {check.area for check in examine(config)}
-    assert areas == {"installation", "codecs", "detectors", "folders", "certificates", "network", "browser", "engines"}
+    known = {"installation", "codecs", "detectors", "folders", "certificates", "network", "browser", "engines"}
+    assert areas >= known | {"access", "bypass"}
+
+
+def test_an_open_proxy_is_broken_and_a_readable_link_is_told(config: Config) -> None:
+    opened = replace(
+        config,
+        upstream=replace(config.upstream, listen_host="0.0.0.0"),
+        downstream=replace(config.downstream, upstream="http://up.example.org:8081"),
+    )
+    found = {check.name: check for check in examine(opened) if check.area == "access"}
+    assert found["upstream access"].state is State.BROKEN and "open proxy" in found["upstream access"].detail
+    assert found["downstream access"].state is State.OK
+    assert found["the link"].state is State.WARNING and "pairing token" in found["the link"].detail
+
+
+def test_what_is_left_alone_is_listed(config: Config, tmp_path: Path) -> None:
+    def learnt() -> str:
+        return {check.name: check.detail for check in examine(config) if check.area == "bypass"}["learnt"]
+
+    assert learnt().startswith("no host")
+    refusals = Refusals(b"key")
+    refusals.accepted("client", "other.test")
+    for _ in range(2):
+        refusals.refused("client", "app.test", time.time())
+    file = tmp_path / "d" / "refusals.json"
+    file.parent.mkdir()
+    write_object(file, refusals.saved(time.time()))
+    assert learnt().startswith("1 hosts")
+    file.write_text("broken")
+    assert learnt().startswith("no host") and file.read_text() == "broken", "the doctor changes nothing"
 
 
 def test_every_problem_says_what_to_do(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OURS = ("proxy", "addons", "client_runtime", "evaluation")
 HEAVY = ("torch", "diffusers")
-DRAWING = ("client_runtime/engines/sketch/", "client_runtime/engines/diffusion/", "client_runtime/training/")
+DRAWING = (
+    "client_runtime/engines/sketch/",
+    "client_runtime/engines/diffusion/",
+    "client_runtime/training/",
+    "client_runtime/bench/",
+)
 
 
 def imports_of(source: str, module: str, is_package: bool = False) -> set[str]:
@@ -50,7 +55,7 @@ def complaint(file: str, imported: str) -> str | None:
     layer, top = file.split("/")[0], imported.partition(".")[0]
     training = file.startswith("client_runtime/training/")
     if top in HEAVY and layer == "client_runtime" and not file.startswith(DRAWING):
-        return "torch and diffusers stay inside engines/sketch, engines/diffusion and training"
+        return "torch and diffusers stay inside engines/sketch, engines/diffusion, training and bench"
     if top in HEAVY and layer in ("proxy", "addons"):
         return "the proxies never import torch or diffusers"
     if top == "mitmproxy" and layer in ("proxy", "client_runtime"):

@@ -118,3 +118,10 @@ def test_unknown_keys_are_left_to_later_versions() -> None:
 )
 def test_what_is_no_information(text: str) -> None:
     assert parse_info(text) is None
+
+
+def test_tier_formats_and_link_cross_and_nonsense_does_not() -> None:
+    accept = Accept("preview", "0123456789abcdef", tier="faithful", formats=("avif", "jxl"), link="3g")
+    assert parse_accept(format_accept(accept)) == accept
+    for wrong in ("tier=best", "link=5g", "formats=av/if", "formats=", "formats=" + "a," * 20 + "a"):
+        assert parse_accept(f"v=1;engine=preview;nonce=0123456789abcdef;{wrong}") is None

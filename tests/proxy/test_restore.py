@@ -11,9 +11,11 @@ from PIL import Image
 
 from proxy.bundle import Bundle, Prompt, pack
 from proxy.bundle.model import Picture
+from proxy.bundle.provenance import field_value
 from proxy.config import DownstreamConfig
 from proxy.encode.pictures import thumbnail
 from proxy.policy import Reason
+from proxy.provenance import read_file
 from proxy.restore import Failed, Offer, Restored, Restorer
 from proxy.runtime_client import (
     Reconstructed,
@@ -174,3 +176,13 @@ async def test_the_offer_follows_the_runtime() -> None:
     alone = Restorer(DownstreamConfig(), None)
     await alone.watch()
     assert alone.offer.engine == "preview"
+
+
+async def test_pictures_say_where_they_come_from() -> None:
+    drawn = await restore(FakeRuntime(), bundle())
+    shown = await restore(None, bundle())
+    assert isinstance(drawn, Restored) and isinstance(shown, Restored)
+    assert drawn.provenance == "source=compositeWithTrainedAlgorithmicMedia;engine=sketch@01234567"
+    assert shown.provenance == "source=algorithmicallyEnhanced;engine=preview"
+    told = read_file(shown.body)
+    assert told is not None and field_value(told) == shown.provenance

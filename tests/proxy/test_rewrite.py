@@ -39,7 +39,7 @@ def test_bundle_head_describes_the_bundle_and_nothing_else() -> None:
     assert not names(head) & gone
     assert names(head) >= {"strict-transport-security", "access-control-allow-origin", "last-modified", "via"}
     assert etag.unwrap(head.get("etag") or "") == '"a"' and len(head.get_all("etag")) == 1
-    assert head.tokens("vary") == ["origin", "accept", "sketchwire-accept"]
+    assert head.tokens("vary") == ["origin", "accept", "save-data", "sketchwire-accept"]
     assert parse_info(head.get("Sketchwire-Info")) == INFO
     assert len(names(head)) == len(head.fields), "no field twice"
 
@@ -49,9 +49,19 @@ def test_shown_head_is_for_the_browser() -> None:
     head = rewrite.shown_head(link, "image/webp", 999, '"t"', degraded=False)
     assert head.media_type() == "image/webp" and head.number("content-length") == 999
     assert head.get("cache-control") == "private, no-cache" and head.get("etag") == '"t"'
-    assert head.tokens("vary") == ["origin", "accept"]
+    assert head.tokens("vary") == ["origin", "accept", "save-data"]
     assert not [name for name in names(head) if name.startswith("sketchwire")]
     assert "age" not in names(head) and "expires" not in names(head)
+
+
+def test_provenance_reaches_the_browser_and_is_always_our_own() -> None:
+    forged = Headers((*ORIGIN, ("Sketchwire-Provenance", "source=digitalCapture"), ("sketchwire-provenance", "x")))
+    for head in (rewrite.neutralised(forged), rewrite.bundle_head(forged, 321, INFO)):
+        assert "sketchwire-provenance" not in names(head)
+    told = "source=trainedAlgorithmicMedia;engine=sketch@01234567"
+    shown = rewrite.shown_head(forged, "image/webp", 9, '"t"', False, told)
+    assert shown.get_all("sketchwire-provenance") == [told]
+    assert "sketchwire-provenance" not in names(rewrite.shown_head(forged, "image/webp", 9, '"t"', False))
 
 
 def test_degraded_and_unstorable_pictures_are_not_stored() -> None:
@@ -100,3 +110,14 @@ def test_passed_images_get_two_fields() -> None:
 def test_spooled_answers_have_their_own_length() -> None:
     head = rewrite.spooled_head(ORIGIN.adding(("Transfer-Encoding", "chunked")), 10)
     assert head.get_all("content-length") == ["10"] and "transfer-encoding" not in head and head.get("etag") == '"a"'
+
+
+def test_what_concerns_one_hop_stays_there() -> None:
+    came = Headers.of((("Connection", "close, X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "5"), ("X-End", "2"), ("Upgrade", "h2c")))
+    assert rewrite.end_to_end(came).fields == (("X-End", "2"), ("Connection", "close"))
+    socket = Headers.of((("Connection", "Upgrade"), ("Upgrade", "websocket")))
+    assert rewrite.end_to_end(socket) == socket
+    vital = Headers.of((("Connection", "Cookie, Host"), ("Cookie", "a"), ("Host", "b")))
+    assert rewrite.end_to_end(vital).fields == (("Cookie", "a"), ("Host", "b"))
+    plain = Headers.of((("Connection", "keep-alive"), ("Accept", "*/*")))
+    assert rewrite.end_to_end(plain) == plain

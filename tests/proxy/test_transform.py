@@ -1,18 +1,22 @@
 from __future__ import annotations
 
+import asyncio
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
 from proxy.bundle import MEDIA_TYPE
 from proxy.config import UpstreamConfig
 from proxy.encode import Declined, Encoded, EncodeRequest
+from proxy.encoded_cache import EncodedCache
 from proxy.headers import Headers
 from proxy.negotiation import Accept
 from proxy.pages import words_digest
 from proxy.policy import Reason, ResponseFacts, Skip, Take
+from proxy.tiers import Terms
 from proxy.transform import Transformer, Words
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(5000)
@@ -114,3 +118,57 @@ async def test_results_of_another_type_are_not_sent() -> None:
     webp = Encoded(b"RIFF", "image/webp", "thumbnail", 4, 3, "photograph")
     outcome = await Transformer(UpstreamConfig(), FakeEncoder(lambda: webp)).transform(came(), JPEG, ACCEPT, Words())
     assert outcome.encoded is None and isinstance(outcome.verdict, Skip)
+
+
+async def test_a_file_is_sent_in_the_formats_that_were_asked_for() -> None:
+    avif = Encoded(b"avif", "image/avif", "avif", 4, 3, "chart")
+    encoder = FakeEncoder(lambda: avif)
+    asked = Terms("economy", ("avif", "webp"))
+    outcome = await Transformer(UpstreamConfig(), encoder).transform(came(), JPEG, ACCEPT, Words(), asked)
+    assert outcome.encoded == avif
+    assert (encoder.requests[0].tier, encoder.requests[0].formats) == ("economy", ("avif", "webp"))
+
+
+async def test_a_late_search_goes_on_for_who_asks_next() -> None:
+    gate, begun = asyncio.Event(), []
+
+    class Slow:
+        async def encode(self, request: EncodeRequest) -> Encoded | Declined:
+            begun.append(request)
+            await gate.wait()
+            return MADE
+
+    transformer = Transformer(UpstreamConfig(encode_deadline_s=0.05), Slow())
+    for _ in range(2):
+        late = await transformer.transform(came(), JPEG, ACCEPT, Words())
+        assert isinstance(late.verdict, Skip) and late.verdict.reason is Reason.DEADLINE
+    gate.set()
+    in_time = await transformer.transform(came(), JPEG, ACCEPT, Words())
+    assert in_time.encoded == MADE or (in_time.encoded and in_time.encoded.body == MADE.body)
+    assert len(begun) == 1, "one search for all who ask"
+    await transformer.close()
+
+
+async def test_closing_gives_up_what_is_under_way() -> None:
+    class Stuck:
+        async def encode(self, request: EncodeRequest) -> Encoded | Declined:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    transformer = Transformer(UpstreamConfig(encode_deadline_s=0.05), Stuck())
+    await transformer.transform(came(), JPEG, ACCEPT, Words())
+    await transformer.close()
+    assert transformer._under_way == {}
+
+
+@pytest.mark.parametrize(("control", "stored"), [("max-age=60", True), ("no-store", False), ("private", False)])
+async def test_only_what_may_be_stored_reaches_the_disk(tmp_path: Path, control: str, stored: bool) -> None:
+    cache = EncodedCache(file=tmp_path / "encoded.sqlite", disk_bytes=100_000)
+    transformer = Transformer(UpstreamConfig(), FakeEncoder(), cache)
+    await transformer.transform(came(Cache_Control=control), JPEG, ACCEPT, Words())
+    await transformer.close()
+    later, encoder = EncodedCache(file=tmp_path / "encoded.sqlite", disk_bytes=100_000), FakeEncoder()
+    again = Transformer(UpstreamConfig(), encoder, later)
+    await again.transform(came(Cache_Control=control), JPEG, ACCEPT, Words())
+    await again.close()
+    assert (encoder.requests == []) is stored

@@ -38,7 +38,7 @@ def test_a_photograph_becomes_a_small_bundle_that_looks_alike(coffee: Image.Imag
     assert isinstance(answer, Encoded)
     assert answer.media_type == MEDIA_TYPE and answer.mode == "thumbnail" and answer.kind == "photograph"
     assert (answer.width_px, answer.height_px) == coffee.size
-    assert len(answer.body) < 0.08 * len(original)
+    assert len(answer.body) < 0.15 * len(original)
     shown = render(unpack(answer.body))
     assert score(np.asarray(coffee), shown) > 0.8
     assert set(answer.stage_ms) >= {"open", "analyse", "thumbnail", "measure"}

@@ -1,0 +1,360 @@
+"""The near end's side of one request or tunnel: a stream of the link on behalf of one loopback connection.
+
+In: a request, its body, the link's events. Out: the answer on the loopback connection. Refuses: to send again what may
+have had an effect; a request that is safe (RFC 9110, section 9.2.1) and has had no answer is sent once more when the
+connection breaks, and any request that the far end certainly did not act on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from proxy.link import heads, repeats
+from proxy.link.bodies import MAX_BYTES, Known, digest
+from proxy.link.dial import LinkDown
+from proxy.link.heads import Ask, BadHead
+from proxy.link.meter import Tally
+from proxy.link.schedule import Rank
+from proxy.link.session import Answered, Came, Cut, Drained, Ended, Event, Fields, LinkBroken
+from proxy.link.tunnel import KIND, connect_fields
+from proxy.link.wire import Wire
+
+if TYPE_CHECKING:
+    from proxy.link.local import LocalConnection
+
+logger = logging.getLogger("sketchwire.link")
+
+SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
+HEAD_DEADLINE_S = 300.0  # for an answer to begin; the far end's own deadlines are shorter
+MAX_WHOLE_BYTES = 4 * 1024 * 1024  # of a bundle, which is collected anyway
+STREAM_WAIT_S = 0.02
+
+
+class _NearStream:
+    """What exchanges and tunnels have in common: a stream, and flow control on both sides."""
+
+    def __init__(self, local: LocalConnection) -> None:
+        self._local = local
+        self._wire: Wire | None = None
+        self._stream_id = 0
+        self._tally = Tally()
+        self._starting: asyncio.Task[None] | None = None
+        self._over = False
+        self._unread_bytes = 0  # passed on while the downstream proxy reads slowly
+        self._early: list[bytes] = []  # request bytes until there is a stream
+        self._end_early = False
+
+    def start(self) -> None:
+        """Open the stream now if the link is up, else as soon as it is."""
+        wire = self._local.near.dialer.current
+        if wire is not None and wire.session.can_request:
+            self._begin(wire)
+        else:
+            self._starting = asyncio.get_running_loop().create_task(self._wait())
+
+    def came(self, data: bytes) -> None:
+        """More of the request."""
+        if self._wire is None:
+            self._early.append(data)
+            if sum(map(len, self._early)) > MAX_BYTES:
+                self._local.pause()
+            return
+        if not self._wire.session.send(self._stream_id, data):
+            self._local.pause()
+        self._wire.flush()
+
+    def end(self) -> None:
+        """The request is complete."""
+        if self._wire is None:
+            self._end_early = True
+            return
+        self._wire.session.send(self._stream_id, b"", ended=True)
+        self._wire.flush()
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more."""
+        self._leave()
+
+    def writable(self) -> None:
+        """The downstream proxy reads on: let more come."""
+        if self._wire is not None and self._unread_bytes:
+            self._wire.session.consumed(self._stream_id, self._unread_bytes)
+            self._wire.flush()
+        self._unread_bytes = 0
+
+    def _pass_on(self, data: bytes) -> None:
+        self._local.body(data)
+        self._unread_bytes += len(data)
+        if self._local.writable:
+            self.writable()
+
+    def _fields(self) -> tuple[Fields, Rank, bool]:
+        raise NotImplementedError
+
+    def happened(self, event: Event) -> None:
+        """An event of the link."""
+        raise NotImplementedError
+
+    def lost(self, why: str) -> None:
+        """The connection broke."""
+        raise NotImplementedError
+
+    async def _wait(self) -> None:
+        try:
+            while True:
+                wire = await self._local.near.dialer.connected()
+                if wire.session.can_request:
+                    break
+                await asyncio.sleep(STREAM_WAIT_S)  # as many streams are open as the far end allows
+        except LinkDown:
+            self._over = True
+            return self._local.abort()
+        if not self._over:
+            self._begin(wire)
+
+    def _begin(self, wire: Wire) -> None:
+        fields, rank, ended = self._fields()
+        try:
+            self._stream_id = wire.session.request(fields, rank, ended)
+        except LinkBroken as error:
+            logger.warning("link: no stream: %s", error)
+            self._over = True
+            return self._local.abort()
+        self._wire = wire
+        wire.handlers[self._stream_id] = self
+        before = self._tally
+        self._tally = wire.meter.open(self._stream_id)
+        self._tally.add(before.up_bytes, before.down_bytes)
+        early, self._early = self._early, []
+        for data in early:
+            self.came(data)
+        if self._end_early and not ended:
+            self.end()
+        self._local.resume()
+        wire.flush()
+
+    def _leave(self) -> None:
+        """Give the stream up, if it is still there."""
+        self._over = True
+        if self._starting is not None:
+            self._starting.cancel()
+        if self._wire is not None and self._wire.handlers.pop(self._stream_id, None) is not None:
+            self._wire.session.reset(self._stream_id)
+            self._wire.flush()
+        self._wire = None
+
+
+class NearExchange(_NearStream):
+    """One request and its answer."""
+
+    def __init__(self, local: LocalConnection, ask: Ask, has_body: bool) -> None:
+        super().__init__(local)
+        self._ask, self._has_body = ask, has_body
+        self._tries = 0
+        self._answered = False
+        self._known: Known | None = None
+        self._whole: bytearray | None = None  # a body that is collected before its head is sent
+        self._held_head: tuple[int, list[tuple[bytes, bytes]]] | None = None
+        self._keep: bytearray | None = None  # a body that is remembered
+        self._keep_for = ""
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Look for a known body, then ask."""
+        bodies = self._local.near.bodies
+        if bodies is not None and repeats.may_offer(self._ask):
+            self._known = bodies.find(self._ask.url, repeats.variant(self._ask), self._ask.client)
+        self._deadline = asyncio.get_running_loop().call_later(HEAD_DEADLINE_S, self._too_late)
+        super().start()
+
+    def end(self) -> None:
+        """The request is complete."""
+        if self._has_body:
+            super().end()
+
+    def happened(self, event: Event) -> None:
+        """An event of the link."""
+        match event:
+            case Answered():
+                self._head(event.fields)
+            case Came():
+                self._body(event.data)
+            case Ended():
+                self._done()
+            case Drained():
+                self._local.resume()
+            case Cut():
+                self._broken(event.unprocessed and not self._has_body, f"stream ended with code {event.code}")
+            case _:
+                pass
+
+    def lost(self, why: str) -> None:
+        """The connection broke: ask again where that is safe."""
+        self._broken(self._ask.method in SAFE and not self._has_body, why)
+
+    def cancel(self) -> None:
+        """Nobody wants the answer any more."""
+        self._forget_deadline()
+        super().cancel()
+
+    # inside
+
+    def _fields(self) -> tuple[Fields, Rank, bool]:
+        self._tries += 1
+        fields = self._ask.fields()
+        if self._known is not None:
+            fields.append(repeats.offer(self._known.digest, len(self._known.body)))
+        return fields, heads.rank(self._ask), not self._has_body
+
+    def _head(self, fields: Fields) -> None:
+        self._forget_deadline()
+        try:
+            status, headers = heads.answer_from_fields(fields)
+        except BadHead:
+            return self._fail()
+        if status < 200:
+            return
+        self._answered = True
+        content_type = next((value for name, value in headers if name == b"content-type"), b"")
+        assert self._wire is not None
+        self._wire.meter.label(self._stream_id, heads.kind(self._ask, content_type))
+        if any(name == repeats.SAME for name, _ in headers):
+            return self._same(status, [pair for pair in headers if pair[0] != repeats.SAME])
+        near = self._local.near
+        if near.bodies is not None and repeats.keeps(self._ask, status, headers):
+            public = repeats.is_public(self._ask, headers)
+            if public or self._ask.client:
+                self._keep, self._keep_for = bytearray(), "" if public else self._ask.client
+        if content_type in heads.BUNDLE_TYPES:
+            self._held_head, self._whole = (status, headers), bytearray()
+        else:
+            self._send_head(status, headers)
+
+    def _send_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        number = self._local.near.remember(self._tally)
+        weighed = f"up={self._tally.up_bytes};down={self._tally.down_bytes};id={number}"
+        self._local.head(status, [*headers, (heads.BYTES, weighed.encode())])
+
+    def _body(self, data: bytes) -> None:
+        if self._keep is not None:
+            self._keep += data
+            if len(self._keep) > MAX_BYTES:
+                self._keep = None
+        if self._whole is None:
+            return self._pass_on(data)
+        self._whole += data
+        self._unread_bytes += len(data)
+        self.writable()
+        if len(self._whole) > MAX_WHOLE_BYTES:
+            self._send_whole()
+
+    def _send_whole(self) -> None:
+        if self._whole is not None and self._held_head is not None:
+            whole, self._whole = bytes(self._whole), None
+            self._send_head(*self._held_head)
+            self._local.body(whole)
+
+    def _same(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        if self._known is None:
+            return self._fail()
+        body = self._known.body
+        if digest(body) != self._known.digest:  # memory is not what it was
+            return self._fail()
+        self._send_head(status, [*headers, (b"content-length", b"%d" % len(body))])
+        self._local.body(body)
+
+    def _done(self) -> None:
+        self._send_whole()
+        if self._keep is not None and self._local.near.bodies is not None:
+            variant = repeats.variant(self._ask)
+            self._local.near.bodies.put(self._ask.url, variant, self._keep_for, bytes(self._keep))
+        self._over = True
+        if self._wire is not None:
+            self._wire.handlers.pop(self._stream_id, None)
+            self._wire.session.reset(self._stream_id)  # only if the request is not through: nobody wants the rest
+            self._wire.flush()
+        self._wire = None
+        self._local.done()
+
+    def _broken(self, may_repeat: bool, why: str) -> None:
+        if self._over:
+            return
+        self._wire = None
+        if may_repeat and self._tries < 2 and (not self._answered or self._whole is not None):
+            self._answered, self._whole, self._held_head, self._keep = False, None, None, None
+            return _NearStream.start(self)
+        logger.info("link: a request failed: %s", why)
+        self._fail()
+
+    def _fail(self) -> None:
+        self._forget_deadline()
+        self._leave()
+        self._local.abort()
+
+    def _too_late(self) -> None:
+        logger.info("link: no answer within %.0f s", HEAD_DEADLINE_S)
+        self._fail()
+
+    def _forget_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+
+class NearTunnel(_NearStream):
+    """A CONNECT from the downstream proxy, or a WebSocket over plain http, whose request is `opening`."""
+
+    def __init__(self, local: LocalConnection, authority: bytes, opening: bytes = b"", ours: Fields = ()) -> None:
+        super().__init__(local)
+        self._authority, self._opening, self._ours = authority, opening, ours
+        self._tunnelling = False
+
+    def end(self) -> None:
+        """The request head of a CONNECT ends at once; only later ends are the tunnel's."""
+        if self._tunnelling:
+            super().end()
+
+    def happened(self, event: Event) -> None:
+        """An event of the link."""
+        match event:
+            case Answered():
+                self._head(event.fields)
+            case Came():
+                self._pass_on(event.data)
+            case Ended():
+                if self._wire is not None:
+                    self._wire.session.send(self._stream_id, b"", ended=True)
+                    self._wire.handlers.pop(self._stream_id, None)
+                    self._wire.flush()
+                self._over, self._wire = True, None
+                self._local.done()
+            case Drained():
+                self._local.resume()
+            case Cut():
+                self.lost("the tunnel was cut")
+            case _:
+                pass
+
+    def lost(self, why: str) -> None:
+        """The tunnel is gone."""
+        self._wire = None
+        self._local.abort()
+
+    def _fields(self) -> tuple[Fields, Rank, bool]:
+        return connect_fields(self._authority, self._ours), Rank(3, shared=True), False
+
+    def _head(self, fields: Fields) -> None:
+        assert self._wire is not None
+        self._wire.meter.label(self._stream_id, KIND)
+        status = heads.answer_from_fields(fields)[0]
+        if not 200 <= status < 300:
+            self._over = True
+            self._local.head(502 if self._opening else status, [(b"Content-Length", b"0"), (b"Connection", b"close")])
+            return
+        self._tunnelling = True
+        if self._opening:
+            self.came(self._opening)
+        else:
+            self._local.head(status, [])
+        self._local.upgrade()
