@@ -102,8 +102,8 @@ def _diffusion(wish: Wish, device: torch.device, dtype: torch.dtype) -> tuple[En
     kind = wish.architecture or architecture_of(profile)
     components = random_components(profile, kind, device, dtype)
     if wish.compile:
-        diffusion._compile(components)
-    painter = Painter(components, profile, fixed_batches=wish.compile)
+        diffusion.compile_parts(components)
+    painter = Painter(components, profile, fixed_batches=diffusion.COMPILED_BATCHES if wish.compile else ())
     sizes = ", ".join(f"{name} {count / 1e6:.1f} M" for name, count in parameters(components).items())
     notes = (
         f"{about}; random weights of the full-size architecture {kind} ({sizes})",

@@ -23,7 +23,7 @@ from proxy.config import RuntimeConfig
 
 _WITH_EDGES = ("edges", "edges+palette")
 _WITHOUT = ("prompt", "thumbnail", "salient")
-_COMPILED_BATCHES = (1, 4)  # compiled at the start for every bucket; others would compile while a page waits
+COMPILED_BATCHES = (1, 4)  # compiled at the start for every bucket; others would compile while a page waits
 _MOST_SHAPES = 256  # buckets × batches × levels of the network; the compiler gives up on a function after 8 otherwise
 
 
@@ -49,9 +49,9 @@ class DiffusionEngine:
         device = device or best_device()
         components = load(profile, found, device, measure)
         if config.compile:
-            _compile(components)
+            compile_parts(components)
         painter = Painter(
-            components, profile, measure=measure, fixed_batches=_COMPILED_BATCHES if config.compile else ()
+            components, profile, measure=measure, fixed_batches=COMPILED_BATCHES if config.compile else ()
         )
         engine = cls(painter, profile, fingerprint(profile, found, VERSION))
         if device.type != "cpu" or config.compile:
@@ -87,7 +87,7 @@ class DiffusionEngine:
             torch.cuda.empty_cache()
 
 
-def _compile(components: Components) -> None:
+def compile_parts(components: Components) -> None:
     """Compile the transformer blocks alone, each once for all its places: minutes become seconds, speed stays."""
     torch._dynamo.config.recompile_limit = _MOST_SHAPES
     torch._dynamo.config.accumulated_recompile_limit = 16 * _MOST_SHAPES

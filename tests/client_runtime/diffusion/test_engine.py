@@ -81,7 +81,7 @@ def test_a_first_picture_that_fails_keeps_it_from_starting(tiny: Path, monkeypat
         raise EngineFailed("the model drew a black picture", Fallback.BROKEN_IMAGE)
 
     monkeypatch.setattr("client_runtime.engines.diffusion.draw.Painter.warm_up", fail)
-    monkeypatch.setattr("client_runtime.engines.diffusion.engine._compile", lambda components: None)
+    monkeypatch.setattr("client_runtime.engines.diffusion.engine.compile_parts", lambda components: None)
     profile = load_profile(tiny)
     with pytest.raises(EngineUnavailable, match="first picture") as broken:
         DiffusionEngine.load(profile, find(profile), RuntimeConfig(compile=True), CPU)

@@ -61,8 +61,9 @@ def week(count: int, now_s: float, days: float = 7.0, people: int = 12) -> Itera
             link_ms = (origin * 8 / 700_000) * 1000 + dice.lognormvariate(6.0, 0.3)
             yield Row(decision="passed", link_bytes=origin // 2 + 420, link_ms=link_ms, **common)
         if fate < 0.72:
+            quality = min(dice.betavariate(14, 1.8), 1.0)
             yield Row(
-                time_s=time_s, role="upstream", decision="reconstructed" if fate < 0.62 else "recoded", mode="thumbnail",
-                content_type=kind, kind="photo", width_px=640, height_px=480, origin_bytes=origin, link_bytes=1_500,
-                delivered_bytes=1_100, encode_ms=250.0, quality=min(dice.betavariate(14, 1.8), 1.0),
+                time_s=time_s, role="upstream", decision="reconstructed" if fate < 0.62 else "recoded",
+                mode="thumbnail", content_type=kind, kind="photo", width_px=640, height_px=480,
+                origin_bytes=origin, link_bytes=1_500, delivered_bytes=1_100, encode_ms=250.0, quality=quality,
             )  # fmt: skip
