@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from aiohttp import web
 from aiohttp.client_exceptions import ClientPayloadError
@@ -204,20 +205,27 @@ def _guard(service: Service) -> Middleware:
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except web.HTTPException as error:  # no such path, no such method
-            service.counters.add(Event.BAD)
-            headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-            return _error(error.status, error.reason.lower(), headers)
-        except ConnectionError:
-            raise
-        except Exception:
-            service.counters.add(Event.FAILURES)
-            _log.exception("a request failed")
-            return _error(500, "internal error")
+        return await guarded(service, request, handler)
 
     return guard
+
+
+async def guarded(
+    service: Service, request: Any, handler: Callable[[Any], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    """What `handler` answers, or JSON with a status for whatever it raises but a lost connection."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:  # no such path, no such method
+        service.counters.add(Event.BAD)
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return _error(error.status, error.reason.lower(), headers)
+    except ConnectionError:
+        raise
+    except Exception:
+        service.counters.add(Event.FAILURES)
+        _log.exception("a request failed")
+        return _error(500, "internal error")
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:

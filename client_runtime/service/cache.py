@@ -100,7 +100,7 @@ class Cache:
         except OSError:
             self._forget(key)
             return None
-        entry = _parse(key, data)
+        entry = parse(key, data)
         if entry is None:
             _log.warning("a damaged cache entry was removed")
             with contextlib.suppress(OSError):
@@ -116,7 +116,7 @@ class Cache:
 
     def put(self, key: str, entry: Entry) -> None:
         """Keep `entry`, unless it alone is over the limit or the disk does not take it."""
-        data = _serialise(key, entry)
+        data = serialise(key, entry)
         if _on_disk(len(data)) > self._limit_bytes:
             return
         path = self._path(key)
@@ -179,14 +179,15 @@ def _on_disk(size_bytes: int) -> int:
     return -(-size_bytes // _BLOCK_BYTES) * _BLOCK_BYTES
 
 
-def _serialise(key: str, entry: Entry) -> bytes:
+def serialise(key: str, entry: Entry) -> bytes:
+    """The entry's file."""
     media_type, engine = entry.media_type.encode("ascii"), entry.engine.encode("ascii")
     rest = bytes((len(media_type),)) + media_type + bytes((len(engine),)) + engine + entry.body
     return MAGIC + _digest(key, rest) + rest
 
 
-def _parse(key: str, data: bytes) -> Entry | None:
-    """The entry in `data`; None when it is not whole, or another's."""
+def parse(key: str, data: bytes) -> Entry | None:
+    """The entry in the file `data`; None when it is not whole, or another's."""
     start = len(MAGIC) + _DIGEST_BYTES
     rest = data[start:]
     if not data.startswith(MAGIC) or data[len(MAGIC) : start] != _digest(key, rest):

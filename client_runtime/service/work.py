@@ -7,27 +7,31 @@ refuses (`QueueFull`, `Draining`, `DeadlinePassed`), and sizes over the limits (
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from client_runtime import engines
 from client_runtime.engines.base import Capabilities, Engine, EngineUnavailable, Task
 from client_runtime.service.ask import Ask, Sharing, fitting
-from client_runtime.service.batch import Batcher, Limits
+from client_runtime.service.batch import Batcher, Limits, Ticket
 from client_runtime.service.cache import Cache, Entry, key_of
 from client_runtime.service.draw import Drawn, Failed, Fallback, Outcome, Refused, draw
+from client_runtime.shared.tiers import Draw, Found, Tiers
 from proxy.bundle import Bundle, BundleTooLarge
 from proxy.bundle.imagefile import encode_image
 from proxy.bundle.provenance import provenance_of, xmp_packet
 from proxy.config import RuntimeConfig
 
 _FINISHERS = min(4, os.cpu_count() or 1)
+_WAIT_SHARE = 0.5  # of a deadline, waited for at most while another machine draws the same picture
 _RESERVE_S = 1.5  # of a deadline, at most a quarter of it, left for a lesser engine and the image file
 
 _log = logging.getLogger("sketchwire.runtime")
@@ -41,6 +45,7 @@ class Job:
     media_type: str
     quality: int
     key: str | None
+    anybodys: bool = False  # made without words, so that other machines may have it
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +64,52 @@ class Finished:
 Result = Finished | Refused | Failed
 
 
+class Queue(Protocol):
+    """What stands between requests and the engine; `Batcher` is one."""
+
+    @property
+    def waiting(self) -> int: ...
+    @property
+    def batches(self) -> int: ...
+    @property
+    def largest_batch(self) -> int: ...
+
+    def start(self) -> None:
+        """Begin to work."""
+
+    def submit(self, job: Job, deadline_s: float, weight: int = 1) -> Ticket[Job, Result]:
+        """Queue a job. Raises QueueFull or Draining."""
+
+    async def close(self, limit_s: float) -> bool:
+        """Finish what waits; True when nothing was dropped."""
+
+
+class MakeQueue(Protocol):
+    """Makes a queue; `Batcher` is one."""
+
+    def __call__(
+        self,
+        draw: Callable[[Sequence[Job]], Sequence[tuple[Outcome, float]]],
+        finish: Callable[[Job, tuple[Outcome, float]], Result],
+        limits: Limits,
+        worker: Executor,
+        finishers: Executor,
+        /,
+    ) -> Queue: ...
+
+
 class Workshop:
     """The engine with its one thread, the queue before it, the cache beside it; `await start()` before all else."""
 
-    def __init__(self, config: RuntimeConfig, make_engine: Callable[[], Engine]) -> None:
-        self._config, self._make_engine = config, make_engine
+    def __init__(
+        self, config: RuntimeConfig, make_engine: Callable[[], Engine], make_queue: MakeQueue = Batcher
+    ) -> None:
+        self._config, self._make_engine, self._make_queue = config, make_engine, make_queue
         self._worker = ThreadPoolExecutor(1, "sketchwire-engine")
         self._finishers = ThreadPoolExecutor(_FINISHERS, "sketchwire-finish")
-        self._cache: Cache | None = None
+        self._cache: Tiers | None = None
         self._reasons: Counter[str] = Counter()  # only the engine's thread counts
+        self._drawing_since_s: float | None = None
 
     async def start(self) -> None:
         """Make the engines, in the thread they will live in, and open the cache. Raises EngineUnavailable."""
@@ -78,7 +120,7 @@ class Workshop:
         self._cache = await asyncio.to_thread(_open_cache, self._config)
         wait_s = self._config.batch_wait_ms / 1000
         limits = Limits(self._config.queue_size, self._config.batch_size, wait_s, self._config.max_pixels)
-        self._batcher = Batcher(self._draw, self._finish, limits, self._worker, self._finishers)
+        self._batcher = self._make_queue(self._draw, self._finish, limits, self._worker, self._finishers)
         self._batcher.start()
 
     async def close(self, limit_s: float) -> bool:
@@ -95,6 +137,8 @@ class Workshop:
                 clean = False
         self._worker.shutdown(wait=False, cancel_futures=True)
         self._finishers.shutdown(wait=False, cancel_futures=True)
+        if self._cache is not None:
+            self._cache.close()
         return clean
 
     async def make(self, ask: Ask, bundle: Bundle, data: bytes, deadline_s: float) -> Result:
@@ -106,19 +150,31 @@ class Workshop:
         media_type = fitting(ask.media_types, bundle.width_px, bundle.height_px)
         until_s = self._until(deadline_s, ask.deadline_s)
         task = Task(bundle, ask.prompt or (bundle.prompt.text if bundle.prompt else None), until_s)
-        key = None
+        key, anybodys, draw_it = None, ask.sharing is Sharing.EVERYONE and task.prompt is None, Draw()
         if self._cache is not None and ask.sharing is not Sharing.NOBODY:
             fingerprint = f"{self.capabilities.engine}@{self.capabilities.fingerprint}"
             key = key_of(data, task.prompt, fingerprint, media_type, ask.quality, ask.client)
-            entry = await asyncio.to_thread(self._cache.get, key)
-            if entry is not None:
+            found = await self._cache.find(key, anybodys, ask.deadline_s * _WAIT_SHARE)
+            if isinstance(found, Found):
+                entry = found.entry
                 return Finished(entry.body, entry.media_type, entry.engine, None, cache_hit=True)
-        job = Job(task, media_type, ask.quality, key)
-        ticket = self._batcher.submit(job, deadline_s, bundle.width_px * bundle.height_px)
-        result = await ticket.future
+            draw_it = found
+        job = Job(task, media_type, ask.quality, key, anybodys)
+        try:
+            ticket = self._batcher.submit(job, deadline_s, bundle.width_px * bundle.height_px)
+            result = await ticket.future
+        finally:
+            if draw_it.lease is not None:
+                with contextlib.suppress(RuntimeError):  # going down: the lock ends by itself
+                    self._finishers.submit(draw_it.done)
         if isinstance(result, Finished) and ticket.started_s is not None:
             return replace(result, queue_ms=(ticket.started_s - ticket.submitted_s) * 1000)
         return result
+
+    def stuck_s(self) -> float:
+        """How long the engine has been drawing the batch it has in hand, in seconds."""
+        since_s = self._drawing_since_s
+        return 0.0 if since_s is None else time.monotonic() - since_s
 
     def state(self) -> dict[str, object]:
         """Sizes of the queue and the cache, for /healthz."""
@@ -126,7 +182,8 @@ class Workshop:
             "queue": self._batcher.waiting,
             "batches": self._batcher.batches,
             "largest_batch": self._batcher.largest_batch,
-            "cache": asdict(self._cache.state) if self._cache is not None else None,
+            "cache": asdict(self._cache.local.state) if self._cache and self._cache.local else None,
+            "shared_cache": asdict(self._cache.shared.state) if self._cache and self._cache.shared else None,
             "missing": asdict(self.missing) if self.missing is not None else None,
             "reasons": dict(self._reasons),
         }
@@ -150,8 +207,11 @@ class Workshop:
         return time.monotonic() + left_s - reserve_s
 
     def _draw(self, jobs: Sequence[Job]) -> list[tuple[Outcome, float]]:
-        began_s = time.monotonic()
-        outcomes = draw(self._engines, [job.task for job in jobs])
+        began_s = self._drawing_since_s = time.monotonic()
+        try:
+            outcomes = draw(self._engines, [job.task for job in jobs])
+        finally:
+            self._drawing_since_s = None
         for outcome in outcomes:
             self._count(outcome)
         return [(outcome, began_s) for outcome in outcomes]
@@ -172,7 +232,7 @@ class Workshop:
         told = xmp_packet(provenance_of(job.task.bundle, outcome.engine))
         body = encode_image(outcome.image, job.media_type, job.quality, told)
         if job.key is not None and self._cache is not None and outcome.fallback is None:
-            self._cache.put(job.key, Entry(body, job.media_type, outcome.engine))
+            self._cache.put(job.key, Entry(body, job.media_type, outcome.engine), job.anybodys)
         ms = (time.monotonic() - began_s) * 1000
         return Finished(body, job.media_type, outcome.engine, outcome.fallback, False, reconstruct_ms=ms)
 
@@ -187,7 +247,24 @@ def check_size(bundle: Bundle, max_pixels: int) -> None:
         raise BundleTooLarge(f"crops of {crops} px together; the limit is {max_pixels} px")
 
 
-def _open_cache(config: RuntimeConfig) -> Cache | None:
+def _open_cache(config: RuntimeConfig) -> Tiers | None:
+    local, shared = _open_local(config), None
+    if config.shared_cache:
+        try:
+            from client_runtime.shared.store import SharedStore
+
+            shared = SharedStore(
+                config.shared_cache,
+                config.shared_cache_ttl_s,
+                config.shared_cache_entry_bytes,
+                config.shared_cache_lock_s,
+            )
+        except (ImportError, ValueError) as error:
+            _log.warning("the shared cache is not used: %s; pip install 'sketchwire[scale]'", error)
+    return Tiers(local, shared) if local is not None or shared is not None else None
+
+
+def _open_local(config: RuntimeConfig) -> Cache | None:
     if config.cache_bytes == 0:
         return None
     state = Path(config.state_dir).expanduser()

@@ -1,0 +1,1 @@
+"""The cache of reconstructions that several runtimes share, on Redis or Valkey."""

@@ -1,0 +1,1 @@
+"""How many machines a number of subscribers needs, from measured figures and stated assumptions."""
