@@ -19,8 +19,10 @@ from typing import Any
 from mitmproxy import connection, http
 
 from addons import adapt
+from addons.accounts import from_cache
 from addons.exchange import KEY, DownstreamExchange, UpstreamExchange
 from addons.link import BYTES as LINK_BYTES
+from addons.link import ORIGIN as LINK_ORIGIN
 from addons.sockets import LeftOver, SocketMeter
 from proxy.ledger.registrable import registrable_domain
 from proxy.ledger.row import Role, Row
@@ -101,6 +103,8 @@ class LedgerRows:
                 return
         if moved is not None:
             row = replace(row, link_bytes=sum(moved), link_up_bytes=moved[0])
+        if row.decision == "passed" and flow.metadata.get(LINK_ORIGIN) is not None:
+            row = replace(row, origin_bytes=flow.metadata[LINK_ORIGIN])
         self._finish(flow, row)
 
     def _finish(self, flow: http.HTTPFlow, row: Row) -> None:
@@ -156,7 +160,7 @@ def _passed(exchange: Any, flow: http.HTTPFlow, response: http.Response) -> Row 
     if isinstance(exchange, DownstreamExchange):
         if exchange.came is None:
             return None
-        return Row(
+        row = Row(
             time_s=now_s,
             role="downstream",
             decision="passed",
@@ -168,9 +172,11 @@ def _passed(exchange: Any, flow: http.HTTPFlow, response: http.Response) -> Row 
             delivered_bytes=body_bytes,
             link_ms=(time.monotonic() - exchange.started_s) * 1000,
         )
+        return from_cache(row, exchange.from_cache)
     if not isinstance(exchange, UpstreamExchange) or exchange.origin is None:
         return None
-    asked_s, came_s = flow.request.timestamp_end, response.timestamp_end
+    stored = exchange.from_cache in ("hit", "stale")
+    asked_s, came_s = None if stored else flow.request.timestamp_end, response.timestamp_end
     return Row(
         time_s=now_s,
         role="upstream",
@@ -182,4 +188,5 @@ def _passed(exchange: Any, flow: http.HTTPFlow, response: http.Response) -> Row 
         link_up_bytes=exchange.request_bytes,
         delivered_bytes=body_bytes,
         origin_ms=(came_s - asked_s) * 1000 if asked_s and came_s else None,
+        cache_hit=bool(exchange.from_cache),
     )

@@ -29,6 +29,7 @@ logger = logging.getLogger("sketchwire.link")
 
 TO = "Sketchwire-Link-To"
 BYTES = "sketchwire_link_bytes"  # of a flow's metadata, once it is over: (up, down) as they were on the wire
+ORIGIN = "sketchwire_link_origin_bytes"  # of a body that crossed as recoded text: what the site sent
 _REAL = "sketchwire_link_target"
 _WEIGHED = "Sketchwire-Link-Bytes"
 
@@ -62,6 +63,7 @@ class LinkRoute:
         tally = self._near.tally(number) if number else None
         if tally is not None:
             flow.metadata[BYTES] = (tally.up_bytes, tally.down_bytes)
+            flow.metadata[ORIGIN] = tally.origin_bytes
 
     def _route(self, flow: http.HTTPFlow) -> None:
         request, exchange = flow.request, flow.metadata.get(KEY)

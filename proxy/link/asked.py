@@ -11,11 +11,13 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from proxy.link import heads, repeats
+from proxy.link import heads, repeats, text
 from proxy.link.bodies import MAX_BYTES, Known, digest
+from proxy.link.coding import BadCoding
 from proxy.link.dial import LinkDown
 from proxy.link.heads import Ask, BadHead
 from proxy.link.meter import Tally
+from proxy.link.recoding import NearText
 from proxy.link.schedule import Rank
 from proxy.link.session import Answered, Came, Cut, Drained, Ended, Event, Fields, LinkBroken
 from proxy.link.tunnel import KIND, connect_fields
@@ -79,16 +81,20 @@ class _NearStream:
 
     def writable(self) -> None:
         """The downstream proxy reads on: let more come."""
+        self._give_back()
+
+    def _give_back(self) -> None:
         if self._wire is not None and self._unread_bytes:
             self._wire.session.consumed(self._stream_id, self._unread_bytes)
             self._wire.flush()
         self._unread_bytes = 0
 
-    def _pass_on(self, data: bytes) -> None:
-        self._local.body(data)
-        self._unread_bytes += len(data)
+    def _pass_on(self, data: bytes, link_bytes: int | None = None) -> None:
+        if data:
+            self._local.body(data)
+        self._unread_bytes += len(data) if link_bytes is None else link_bytes
         if self._local.writable:
-            self.writable()
+            self._give_back()
 
     def _fields(self) -> tuple[Fields, Rank, bool]:
         raise NotImplementedError
@@ -159,6 +165,7 @@ class NearExchange(_NearStream):
         self._held_head: tuple[int, list[tuple[bytes, bytes]]] | None = None
         self._keep: bytearray | None = None  # a body that is remembered
         self._keep_for = ""
+        self._text: NearText | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
@@ -180,9 +187,9 @@ class NearExchange(_NearStream):
             case Answered():
                 self._head(event.fields)
             case Came():
-                self._body(event.data)
+                self._came(event.data)
             case Ended():
-                self._done()
+                self._ended()
             case Drained():
                 self._local.resume()
             case Cut():
@@ -220,8 +227,15 @@ class NearExchange(_NearStream):
         content_type = next((value for name, value in headers if name == b"content-type"), b"")
         assert self._wire is not None
         self._wire.meter.label(self._stream_id, heads.kind(self._ask, content_type))
+        headers, restored = text.browser_head(headers)
+        if status == 304:
+            headers = text.as_the_browser_knows_it(self._ask, headers)
         if any(name == repeats.SAME for name, _ in headers):
+            self._tally.origin_bytes = restored.origin_bytes if restored is not None else None
+            headers = [pair for pair in headers if pair[0] != b"content-length"]
             return self._same(status, [pair for pair in headers if pair[0] != repeats.SAME])
+        if restored is not None:
+            self._text, self._tally.origin_bytes = NearText(restored), restored.origin_bytes
         near = self._local.near
         if near.bodies is not None and repeats.keeps(self._ask, status, headers):
             public = repeats.is_public(self._ask, headers)
@@ -234,16 +248,55 @@ class NearExchange(_NearStream):
 
     def _send_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         number = self._local.near.remember(self._tally)
-        weighed = f"up={self._tally.up_bytes};down={self._tally.down_bytes};id={number}"
+        origin = "" if self._tally.origin_bytes is None else f";origin={self._tally.origin_bytes}"
+        weighed = f"up={self._tally.up_bytes};down={self._tally.down_bytes}{origin};id={number}"
         self._local.head(status, [*headers, (heads.BYTES, weighed.encode())])
 
-    def _body(self, data: bytes) -> None:
+    def writable(self) -> None:
+        """The downstream proxy reads on."""
+        self._read_text()
+        self._give_back()
+
+    def _came(self, data: bytes) -> None:
+        if self._text is None:
+            return self._body(data, len(data))
+        self._text.came(data)
+        self._read_text()
+
+    def _read_text(self) -> None:
+        """Decode as much as the downstream proxy takes now."""
+        while self._text is not None and self._text.waits and self._local.writable:
+            try:
+                self._body(*self._text.step())
+            except BadCoding as error:
+                return self._bad_text(error)
+        if self._text is not None and self._text.complete and not self._text.waits:
+            self._ended()
+
+    def _ended(self) -> None:
+        if self._text is None:
+            return self._done()
+        self._text.complete = True
+        if self._text.waits:
+            return
+        try:
+            self._tally.origin_bytes, self._text = self._text.origin_bytes(), None
+        except BadCoding as error:
+            return self._bad_text(error)
+        self._done()
+
+    def _bad_text(self, error: BadCoding) -> None:
+        logger.warning("link: a text cannot be decoded: %s", error)
+        self._text = None
+        self._fail()
+
+    def _body(self, data: bytes, link_bytes: int) -> None:
         if self._keep is not None:
             self._keep += data
             if len(self._keep) > MAX_BYTES:
                 self._keep = None
         if self._whole is None:
-            return self._pass_on(data)
+            return self._pass_on(data, link_bytes)
         self._whole += data
         self._unread_bytes += len(data)
         self.writable()
@@ -284,6 +337,7 @@ class NearExchange(_NearStream):
         self._wire = None
         if may_repeat and self._tries < 2 and (not self._answered or self._whole is not None):
             self._answered, self._whole, self._held_head, self._keep = False, None, None, None
+            self._text = None
             return _NearStream.start(self)
         logger.info("link: a request failed: %s", why)
         self._fail()

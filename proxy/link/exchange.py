@@ -7,18 +7,25 @@ are none (`BadHead`); a request that fails once the answer began is reset, so th
 from __future__ import annotations
 
 import asyncio
+import itertools
 
 import h11
 
-from proxy.link import heads, repeats
+from proxy.link import heads, repeats, text
+from proxy.link.coding import BadCoding, dictionary_id
 from proxy.link.heads import Ask
 from proxy.link.origin import OriginConnection, Place, Pool
+from proxy.link.recoding import FarText
 from proxy.link.session import INTERNAL_ERROR, REFUSED_STREAM, Came, Cut, Drained, Ended, Event, Opened
+from proxy.link.text import Recode
 from proxy.link.wire import Wire
 
 _WITH_BODY = (b"POST", b"PUT", b"PATCH")
 # authentication of a connection instead of a request: such a connection must serve nobody else
 _CONNECTION_AUTH = (b"negotiate", b"ntlm")
+FLUSH_S = 0.01  # what came together is coded together
+# how long a head waits for the first bytes, which show whether the body is what the head says
+CODED_WAIT_S, PLAIN_WAIT_S = 0.5, 0.05
 
 
 class FarExchange:
@@ -40,6 +47,10 @@ class FarExchange:
         self._same: tuple[int, list[tuple[bytes, bytes]]] | None = None  # a head that waits for the holding's verdict
         self._holding: repeats.Holding | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._text: FarText | None = None
+        self._early: tuple[int, list[tuple[bytes, bytes]]] | None = None  # a head that waits for the first bytes
+        self._first_timer: asyncio.TimerHandle | None = None
+        self._flush_timer: asyncio.TimerHandle | None = None
         self._over = False
 
     def start(self) -> None:
@@ -80,8 +91,41 @@ class FarExchange:
         self._wire.meter.label(self._stream_id, heads.kind(self._ask, content_type))
         if bodyless and status in (204, 304):
             fields = [pair for pair in fields if pair[0] != b"content-length"]
-        if self._offer is not None and not bodyless and repeats.Holding.applies(self._offer[1], status, fields[1:]):
-            self._holding = repeats.Holding(*self._offer)
+        decision = text.decide(self._ask, status, fields[1:])
+        its_dictionary = self._wire.session.peer_dictionary_id
+        if isinstance(decision, Recode) and not bodyless and its_dictionary is not None:
+            self._text, self._early = FarText(decision, its_dictionary == dictionary_id()), (status, fields)
+            wait_s = CODED_WAIT_S if decision.coding else PLAIN_WAIT_S
+            self._first_timer = asyncio.get_running_loop().call_later(wait_s, self._first, b"")
+            return
+        self._begin(status, fields, bodyless)
+
+    def _first(self, data: bytes) -> None:
+        """The first bytes came, or none for a while: now it shows how the body crosses."""
+        if self._early is None or self._text is None:
+            return
+        if self._first_timer is not None:
+            self._first_timer.cancel()
+        (status, fields), self._early = self._early, None
+        if data or not self._text.recode.coding:
+            trial = FarText(self._text.recode, False)
+            try:
+                if not text.compresses(b"".join(itertools.islice(trial.plain(data), 4))):
+                    self._text = None
+            except BadCoding:
+                self._text = None  # it is not what its head says
+        else:
+            self._text = None
+        if self._text is not None:
+            fields = [fields[0], *text.link_head(fields[1:], self._text.recode, self._text.with_dictionary)]
+        self._begin(status, fields, bodyless=False)
+
+    def _begin(self, status: int, fields: list[tuple[bytes, bytes]], bodyless: bool) -> None:
+        length = self._text.recode.length_bytes if self._text is not None and not self._text.recode.coding else None
+        told = [(b"content-length", b"%d" % length)] if length is not None else []
+        offer = None if bodyless else self._offer
+        if offer is not None and repeats.Holding.applies(offer[1], status, [*fields[1:], *told]):
+            self._holding = repeats.Holding(*offer)
             self._same = (status, fields)
             self._timer = asyncio.get_running_loop().call_later(repeats.HOLD_S, self._release)
             return
@@ -91,28 +135,57 @@ class FarExchange:
 
     def body(self, data: bytes) -> None:
         """Send body bytes."""
-        if self._holding is not None:
-            passed = self._holding.feed(data)
-            if passed is None:
-                return
+        self._first(data)
+        if self._text is None:
+            return self._plain(data)
+        try:
+            for plain in self._text.plain(data):
+                self._plain(plain)
+        except BadCoding:
+            self._reset(INTERNAL_ERROR)
+
+    def _plain(self, data: bytes) -> None:
+        """The body, decoded if it crosses as text; digests are over these bytes."""
+        if self._holding is None:
+            return self._emit(data)
+        passed = self._holding.feed(data)
+        if passed is not None:
             self._unhold(passed)
-            return
-        if not self._wire.session.send(self._stream_id, data) and self._connection is not None:
+
+    def _emit(self, data: bytes) -> None:
+        if self._text is None:
+            return self._send(data)
+        self._send(self._text.send(data))
+        if self._flush_timer is None:
+            self._flush_timer = asyncio.get_running_loop().call_later(FLUSH_S, self._flush_text)
+
+    def _flush_text(self) -> None:
+        self._flush_timer = None
+        if self._text is not None and not self._over:
+            self._send(self._text.flush())
+
+    def _send(self, data: bytes) -> None:
+        if data and not self._wire.session.send(self._stream_id, data) and self._connection is not None:
             self._connection.pause()
         self._wire.flush()
 
     def done(self) -> None:
         """The answer is complete."""
+        self._first(b"")
         if self._holding is not None and self._same is not None:
             if self._holding.is_same():
-                fields = [pair for pair in self._same[1] if pair[0] != b"content-length"]
+                fields = [pair for pair in self._same[1] if pair[0] not in (b"content-length", text.LENGTH)]
+                if self._text is not None:
+                    fields.append((text.LENGTH, b"%d" % self._text.site_bytes))
                 self._wire.session.answer(self._stream_id, [*fields, (repeats.SAME, b"1")], ended=True)
-                self._holding = None
+                self._holding = self._text = None
             else:
                 self._unhold(self._holding.release())
+        self._connection = None  # it is free for others and must not be paused
+        if self._text is not None:
+            self._send(self._text.finish())
         self._wire.session.send(self._stream_id, b"", ended=True)
         self._wire.flush()
-        self._connection = None
         self._finish()
 
     def failed(self, why: str) -> None:
@@ -187,7 +260,7 @@ class FarExchange:
         self._wire.session.answer(self._stream_id, self._same[1], ended=False)
         self._wire.session.prefer(self._stream_id, heads.rank(self._ask))
         if body:
-            self.body(body)
+            self._emit(body)
         self._wire.flush()
 
     def _reset(self, code: int) -> None:
@@ -206,4 +279,7 @@ class FarExchange:
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
+        for timer in (self._first_timer, self._flush_timer):
+            if timer is not None:
+                timer.cancel()
         self._wire.handlers.pop(self._stream_id, None)

@@ -22,8 +22,10 @@ BYTES = b"Sketchwire-Link-Bytes"
 
 _HOP_BY_HOP = frozenset(
     (
-        b"~h",  # ours, see `repeats`: they are added after a head was translated
+        b"~h",  # ours, see `repeats` and `text`: they are added after a head was translated
+        b"~l",
         b"~s",
+        b"~z",
         b"connection",
         b"http2-settings",
         b"keep-alive",
@@ -34,6 +36,7 @@ _HOP_BY_HOP = frozenset(
         b"upgrade",
     )
 )
+_OURS = frozenset((b"~l", b"~s", b"~z"))  # of an answer
 _DEFAULT_PORTS = {b"http": b"80", b"https": b"443"}
 _AUTHORITY = re.compile(rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|[^\s/?#@:\[\]\x00-\x20\x7f]{1,255})(?::[0-9]{1,5})?\Z")
 _PATH = re.compile(rb"[/*][^\x00-\x20\x7f]*\Z")
@@ -153,7 +156,7 @@ def answer_from_fields(fields: Pairs) -> tuple[int, list[tuple[bytes, bytes]]]:
     status = next((value for name, value in fields if name == b":status"), b"")
     if not (len(status) == 3 and status.isdigit() and status >= b"100"):
         raise BadHead("an answer without a status")
-    keep = [(bytes(n), bytes(v)) for n, v in fields if not n.startswith(b":") and (n not in _HOP_BY_HOP or n == b"~s")]
+    keep = [(bytes(n), bytes(v)) for n, v in fields if not n.startswith(b":") and (n not in _HOP_BY_HOP or n in _OURS)]
     return int(status), keep
 
 

@@ -22,6 +22,7 @@ class Tally:
 
     up_bytes: int = 0
     down_bytes: int = 0
+    origin_bytes: int | None = None  # of an answer that crossed as recoded text: its body as the site sent it
 
     def add(self, up_bytes: int, down_bytes: int) -> None:
         """Count more bytes."""

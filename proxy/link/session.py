@@ -40,6 +40,7 @@ HEADER_TABLE_BYTES = 32 * 1024
 HEADER_LIST_BYTES = 128 * 1024
 DATA_BYTES = 16_000  # with its frame head it fits one TLS record
 LAST_STREAM_ID = 2**30
+TEXT_SETTING = 0xF5  # which dictionary for text the sender has (hyperframe writes one byte of an identifier)
 
 _ONE_TIME = frozenset(
     (
@@ -155,7 +156,7 @@ class Session:
     HIGH_BYTES = 256 * 1024  # a stream with more waiting is full
     LOW_BYTES = 64 * 1024
 
-    def __init__(self, client: bool, now_s: float, patience: Patience = PATIENT) -> None:
+    def __init__(self, client: bool, now_s: float, patience: Patience = PATIENT, dictionary_id: int = 0) -> None:
         self._client = client
         self._patience = patience
         self._streams: dict[int, _Stream] = {}
@@ -184,12 +185,19 @@ class Session:
                 codes.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
                 codes.INITIAL_WINDOW_SIZE: STREAM_WINDOW_BYTES,
                 codes.MAX_HEADER_LIST_SIZE: HEADER_LIST_BYTES,
+                **({TEXT_SETTING: dictionary_id} if dictionary_id else {}),
             },
         )
         self._h2.decoder.max_header_list_size = HEADER_LIST_BYTES
         self._h2.decoder.max_allowed_table_size = HEADER_TABLE_BYTES
         self._h2.initiate_connection()
         self._h2.increment_flow_control_window(CONNECTION_WINDOW_BYTES - 65_535)
+
+    @property
+    def peer_dictionary_id(self) -> int | None:
+        """The dictionary for text that the peer has; None when it takes no recoded text."""
+        said = self._h2.remote_settings.get(TEXT_SETTING)
+        return None if said is None else int(said)
 
     # streams
 

@@ -14,6 +14,7 @@ import socket
 import ssl
 from typing import Protocol
 
+from proxy.link.coding import dictionary_id
 from proxy.link.frames import FrameTally
 from proxy.link.meter import Meter
 from proxy.link.pairing import Guest
@@ -202,7 +203,7 @@ class Wire(asyncio.Protocol):
             self.abort("no certificate, or not this protocol")
             return False
         self.peer = self.secured.peer
-        self._session = Session(self._client, self._loop.time(), self._patience)
+        self._session = Session(self._client, self._loop.time(), self._patience, dictionary_id())
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._loop.call_later(TICK_S, self._tick)

@@ -6,6 +6,7 @@ pairing messages, the peers' file and what a browser's request may do to the ses
 """
 
 import contextlib
+import gzip
 import json
 import random
 import sys
@@ -14,16 +15,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import brotli
 import h11
+import zstandard
 
 from proxy.link import codes, heads, keys, repeats
+from proxy.link.coding import BadCoding
 from proxy.link.frames import FrameTally
 from proxy.link.heads import BadHead
 from proxy.link.meter import Meter
 from proxy.link.pairing import Asking, Guest, PairingFailed
 from proxy.link.peers import FILE, Peers, PeersUnreadable
+from proxy.link.recoding import FarText, NearText
 from proxy.link.schedule import Rank
 from proxy.link.session import Answered, Came, Ended, LinkBroken, Opened, Session
+from proxy.link.text import Recode, Restored
 
 Target = Callable[[random.Random], bool]
 FIELDS = [
@@ -62,6 +68,8 @@ class Pair:
 
 
 PAIR = Pair()
+TEXT = b"<html><head><title>A page</title></head><body>" + b"<p>some words of a page</p>" * 30
+GZIP, ZSTD, BROTLI = gzip.compress(TEXT), zstandard.ZstdCompressor().compress(TEXT), brotli.compress(TEXT)
 
 
 def mutate(data: bytes, chance: random.Random) -> bytes:
@@ -265,6 +273,23 @@ def peer_files(folder: Path) -> Target:
     return run
 
 
+def texts(chance: random.Random) -> bool:
+    """Damaged coded bodies, from a site or from the link, are refused or decoded; what breaks off is never whole."""
+    coding = chance.choice((b"gzip", b"zstd", b"br"))
+    site = FarText(Recode(coding, None), chance.random() < 0.5)
+    body = {b"gzip": GZIP, b"zstd": ZSTD, b"br": BROTLI}[coding]
+    try:
+        sent = b"".join(site.send(plain) for plain in site.plain(mutate(body, chance))) + site.finish()
+        near = NearText(Restored(site.with_dictionary, True, None))
+        near.came(mutate(sent, chance))
+        while near.waits:
+            near.step()
+        near.origin_bytes()
+    except BadCoding:
+        return False
+    return True
+
+
 def odd_json(chance: random.Random) -> bytes:
     """JSON that is no message."""
     values = [None, 5, [], {}, "x", {"pem": 5}, {"v": 1, "pem": [], "nonce": {}, "proof": None}, [[]] * 3]
@@ -279,6 +304,7 @@ def fuzz(count: int, seed: int, folder: Path) -> dict[str, list[int]]:
         ("requests", requests, 4),
         ("answers", answers, 3),
         ("offers", offers, 4),
+        ("texts", texts, 2),
         ("welcomes", welcomes(folder), 2),
         ("peers", peer_files(folder), 1),
         ("strangers", strangers(folder), 1),

@@ -1,0 +1,1 @@
+"""Measurements of the link between the proxies: bytes, round trips, page loads, throughput."""

@@ -1,0 +1,203 @@
+"""A forwarder that is a thin link: delay, bandwidth, an exact count of bytes, and cuts. A process of its own.
+
+In: TCP connections, and commands on a control port (`stats`, `cut`, `cut 0.3`). Out: the same bytes, later and at the
+configured rate; a line of JSON for each command. Refuses: to buffer more than a router would; the sender is slowed.
+
+    python -m evaluation.linkbench.shaper HOST PORT --delay-ms 150 --kbit-s 256 --ready-file shaper.json
+
+The delay is one way. A connection's first bytes wait a whole round trip more, for that is what the TCP handshake would
+have taken; bandwidth is shared by all connections in a direction. Bytes are payload, without IP and TCP heads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+QUEUE_BYTES = 256 * 1024
+
+
+@dataclass(slots=True)
+class Direction:
+    """One way of the link: what has passed, and when it is free again."""
+
+    delay_s: float
+    bytes_per_s: float
+    passed_bytes: int = 0
+    free_s: float = 0.0
+
+    def due_s(self, now_s: float, size_bytes: int) -> float:
+        """When bytes that enter now come out."""
+        if self.bytes_per_s:
+            self.free_s = max(self.free_s, now_s) + size_bytes / self.bytes_per_s
+            return self.free_s + self.delay_s
+        return now_s + self.delay_s
+
+
+class Pipe(asyncio.Protocol):
+    """One end of a forwarded connection; what it receives goes out at `other`, in time."""
+
+    def __init__(self, direction: Direction, extra_s: float) -> None:
+        self.other: Pipe | None = None
+        self.transport: asyncio.Transport | None = None
+        self._direction = direction
+        self._queue: deque[tuple[float, bytes | None]] = deque()
+        self._queued_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop = asyncio.get_running_loop()
+        self._not_before_s = self._loop.time() + extra_s
+        self._paused = self._blocked = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Connected."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes to delay."""
+        self._direction.passed_bytes += len(data)
+        for at in range(0, len(data), 1400):  # packets: the rate shows within a long message, too
+            piece = data[at : at + 1400]
+            due_s = self._direction.due_s(max(self._loop.time(), self._not_before_s), len(piece))
+            self._queue.append((due_s, piece))
+        self._queued_bytes += len(data)
+        if self._direction.bytes_per_s and self._queued_bytes > QUEUE_BYTES and not self._paused:
+            self._paused = True
+            if self.transport is not None:
+                self.transport.pause_reading()
+        self._arm()
+
+    def eof_received(self) -> bool:
+        """The end passes in order, like bytes."""
+        self._queue.append((max(self._loop.time(), self._not_before_s) + self._direction.delay_s, None))
+        self._arm()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Closed: what is under way still arrives."""
+        self.eof_received()
+
+    def pause_writing(self) -> None:
+        """The reader behind us is slow: so is the other end."""
+        if self.other is not None:
+            self.other._blocked = True
+
+    def resume_writing(self) -> None:
+        """It reads on."""
+        if self.other is not None:
+            self.other._blocked = False
+            self.other._arm()
+
+    def _arm(self) -> None:
+        if self._timer is None and self._queue and not self._blocked:
+            self._timer = self._loop.call_at(self._queue[0][0], self._deliver)
+
+    def _deliver(self) -> None:
+        self._timer = None
+        out, ended, now_s = bytearray(), False, self._loop.time() + 0.0005
+        while self._queue and self._queue[0][0] <= now_s and not ended:
+            piece = self._queue.popleft()[1]
+            if piece is None:
+                ended = True
+            else:
+                out += piece
+        self._queued_bytes -= len(out)
+        target = self.other.transport if self.other is not None else None
+        if target is not None and not target.is_closing():
+            if out:
+                target.write(bytes(out))
+            if ended:
+                target.close()
+        if self._paused and self._queued_bytes <= QUEUE_BYTES // 2 and self.transport is not None:
+            self._paused = False
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+        self._arm()
+
+
+@dataclass
+class Shaper:
+    """The forwarder."""
+
+    host: str
+    port: int
+    up: Direction
+    down: Direction
+    pairs: list[tuple[Pipe, Pipe]] = field(default_factory=list)
+    connections: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one command on the control port."""
+        words = (await reader.readline()).decode().split()
+        if words[:1] == ["cut"]:
+            chance = float(words[1]) if len(words) > 1 else 1.0
+            for pipes in [each for each in self.pairs if random.random() < chance]:
+                for pipe in pipes:
+                    if pipe.transport is not None:
+                        pipe.transport.abort()
+        told = {"up": self.up.passed_bytes, "down": self.down.passed_bytes, "connections": self.connections}
+        writer.write(json.dumps(told).encode() + b"\n")
+        writer.close()
+
+    async def forward(self, near: Pipe) -> None:
+        """Connect the far side of a connection that came."""
+        far = Pipe(self.down, 0.0)
+        near.other, far.other = far, near
+        self.connections += 1
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: far, self.host, self.port)
+        except OSError:
+            if near.transport is not None:
+                near.transport.abort()
+            return
+        self.pairs = [pair for pair in self.pairs if pair[0].transport and not pair[0].transport.is_closing()]
+        self.pairs.append((near, far))
+
+    def accept(self) -> Pipe:
+        """A protocol for a connection that comes."""
+        pipe = Pipe(self.up, 2 * self.up.delay_s)
+        task = asyncio.get_running_loop().create_task(self.forward(pipe))
+        task.add_done_callback(lambda done: done.exception())
+        return pipe
+
+
+async def run(options: argparse.Namespace) -> None:
+    """Forward until the process is ended."""
+    rate = options.kbit_s * 1000 / 8
+    shaper = Shaper(
+        options.host,
+        options.port,
+        Direction(options.delay_ms / 1000, rate),
+        Direction(options.delay_ms / 1000, rate),
+    )
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(shaper.accept, "127.0.0.1", 0, backlog=512)
+    control = await asyncio.start_server(shaper.serve, "127.0.0.1", 0)
+    ports = [each.sockets[0].getsockname()[1] for each in (server, control)]
+    told = json.dumps({"port": ports[0], "control": ports[1]})
+    draft = Path(f"{options.ready_file}.tmp")
+    draft.write_text(told, encoding="utf-8")
+    draft.replace(options.ready_file)
+    await asyncio.Event().wait()
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("host")
+    parser.add_argument("port", type=int)
+    parser.add_argument("--delay-ms", type=float, default=150.0, help="one way")
+    parser.add_argument("--kbit-s", type=float, default=0.0, help="each way; 0 for no limit")
+    parser.add_argument("--ready-file", required=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(run(parser.parse_args()))
+
+
+if __name__ == "__main__":
+    main()
