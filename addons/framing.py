@@ -1,11 +1,13 @@
-"""Keeps HTTP/1 exchanges going that mitmproxy would break off: interim answers, and fields after a chunked body.
+"""Keeps HTTP/1 exchanges going that mitmproxy would break off: interim answers, fields after a chunked body, and empty
+lines before a request.
 
-In: bytes from servers and clients. Out: the final answer instead of a 1xx, bodies without their trailers. Refuses
-nothing. Both may be dropped (RFC 9110, 6.5.1: trailers that are not known to be safe; browsers ignore 1xx of HTTP/1.1
-but 101), where mitmproxy 11 takes a 103 for the answer and ends the connection at a trailer.
+In: bytes from servers and clients. Out: the final answer instead of a 1xx, bodies without their trailers, requests.
+Refuses nothing. All may be dropped (RFC 9110, 6.5.1: trailers that are not known to be safe; RFC 9112, 2.2: empty
+lines; browsers ignore 1xx of HTTP/1.1 but 101), where mitmproxy 11 takes a 103 for the answer, ends the connection at
+a trailer and waits for ever behind an empty line.
 
-There is no hook for either, so `install` wraps the methods that read and write them; where a later mitmproxy has no
-such method, its own behaviour stays.
+There is no hook for any of them, so `install` wraps the methods that read and write them; where a later mitmproxy has
+no such method, its own behaviour stays.
 """
 
 from __future__ import annotations
@@ -30,8 +32,12 @@ def install() -> None:
     setattr(_http1, "sketchwire_framing", True)  # noqa: B010  (a new name, for mypy)
     for kind in (_http1.Http1Server, _http1.Http1Client):
         setattr(kind, "send", _without_trailers(kind.send))  # noqa: B010  (a method, for mypy)
-    for name, wrap in (("read_headers", _final_only), ("make_body_reader", _ending_plainly)):
-        place: Any = _http1.Http1Client if name == "read_headers" else _http1
+    places: tuple[tuple[Any, str, Any], ...] = (
+        (_http1.Http1Server, "read_headers", _from_the_first_line),
+        (_http1.Http1Client, "read_headers", _final_only),
+        (_http1, "make_body_reader", _ending_plainly),
+    )
+    for place, name, wrap in places:
         if hasattr(place, name):
             setattr(place, name, wrap(getattr(place, name)))
 
@@ -44,6 +50,15 @@ def _without_trailers(original: Any) -> Any:
             yield from original(self, event)
 
     return send
+
+
+def _from_the_first_line(original: Any) -> Any:
+    def read_headers(self: Any, event: Any) -> Iterator[Any]:
+        while isinstance(event, events.DataReceived) and bytes(self.buf._data[:2]).startswith((b"\r\n", b"\n")):
+            self.buf.maybe_extract_lines()
+        yield from original(self, event)
+
+    return read_headers
 
 
 def _final_only(original: Any) -> Any:

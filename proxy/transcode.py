@@ -37,7 +37,7 @@ def transcode(body: bytes, accept: str, original_type: str, quality: int) -> tup
             if "A" in image.getbands():
                 return _with_alpha(image, accept)
             rgb = np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError, MemoryError) as error:
+    except (OSError, SyntaxError, RuntimeError, Image.DecompressionBombError, MemoryError) as error:
         raise ValueError(f"the file cannot be decoded: {type(error).__name__}") from error
     media_type = best_media_type(accept, original_type, rgb.shape[1], rgb.shape[0])
     return encode_image(rgb, media_type, quality), media_type

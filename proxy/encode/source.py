@@ -2,8 +2,8 @@
 
 In: a file's bytes and the limit on pixels. Out: a `Source`: upright sRGB pixels at most WORK_SIDE_PX a side, and the
 original's size as a browser reports it; or (`open_full`) all pixels, with their alpha. Refuses (as a `Skip`): what is
-not a still, opaque image of a known format, declares too many pixels (checked before anything is decoded), or is
-broken.
+not a still, opaque image of a known format, declares too many pixels (checked before anything is decoded), is a line
+rather than a picture, or is broken.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from proxy.policy import Reason, Skip
 from proxy.sniff import PREFIX_BYTES, sniff
 
 WORK_SIDE_PX = 1024
+MAX_ASPECT = 512  # beyond it a line rather than a picture: nothing can be told about it, and hardly anything saved
+FULL_PIXELS = 12_500_000  # what is encoded whole is held several times: 4000×4000 px need over a GiB
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")
 _MEDIA_TYPES = frozenset(f"image/{name.lower()}" for name in FORMATS)
 _EXIF_ORIENTATION = 0x0112
@@ -80,7 +82,7 @@ def _refused(image: Image.Image, max_pixels: int) -> Skip | None:
 
 def _open_full(data: bytes, max_pixels: int) -> npt.NDArray[np.uint8] | Skip:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        refused = _refused(image, max_pixels)
+        refused = _refused(image, min(max_pixels, FULL_PIXELS))
         if refused is not None:
             return refused
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
@@ -105,6 +107,8 @@ def _open(data: bytes, max_pixels: int) -> Source | Skip:
         orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
         profile = image.info.get("icc_profile")
         work = _work_size(width, height)
+        if max(width, height) > MAX_ASPECT * min(width, height):
+            return Skip(Reason.TOO_SMALL, f"{width}×{height} px are a line")
         image.draft(None, work)  # JPEG: decode at 1/2, 1/4 or 1/8, never under the working size
         image.load()
         if _transparent(image):

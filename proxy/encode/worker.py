@@ -9,6 +9,7 @@ Pickles come from and go to the parent process only, over pipes that nobody else
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import resource
@@ -19,8 +20,11 @@ import cv2
 
 from proxy.encode.encoder import encode
 from proxy.encode.measure import measure
-from proxy.encode.request import MeasureRequest
+from proxy.encode.request import Declined, EncodeRequest, MeasureRequest
 from proxy.encode.salient import warm
+from proxy.policy import Reason
+
+logger = logging.getLogger("sketchwire.encode")
 
 LENGTH_BYTES = 4
 READY = bytes(LENGTH_BYTES)  # an empty frame: the detectors are loaded, requests may come
@@ -38,9 +42,20 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer every request until the input ends."""
     while len(head := requests.read(LENGTH_BYTES)) == LENGTH_BYTES:
         request = pickle.loads(requests.read(int.from_bytes(head, "big")))
-        answer = pickle.dumps(measure(request) if isinstance(request, MeasureRequest) else encode(request))
+        answer = pickle.dumps(_answer(request))
         answers.write(len(answer).to_bytes(LENGTH_BYTES, "big") + answer)
         answers.flush()
+
+
+def _answer(request: EncodeRequest | MeasureRequest) -> object:
+    """What the request asks for. A codec that fails in a way nobody foresaw costs the image, not the process."""
+    try:
+        return measure(request) if isinstance(request, MeasureRequest) else encode(request)
+    except MemoryError:
+        return Declined(Reason.TOO_MANY_PIXELS, "more memory than an encoder may use")
+    except Exception as error:
+        logger.exception("defect while encoding; the original passes")
+        return Declined(Reason.INTERNAL_ERROR, type(error).__name__)
 
 
 def main() -> None:

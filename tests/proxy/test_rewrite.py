@@ -113,7 +113,9 @@ def test_spooled_answers_have_their_own_length() -> None:
 
 
 def test_what_concerns_one_hop_stays_there() -> None:
-    came = Headers.of((("Connection", "close, X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "5"), ("X-End", "2"), ("Upgrade", "h2c")))
+    came = Headers.of(
+        (("Connection", "close, X-Hop"), ("X-Hop", "1"), ("Keep-Alive", "5"), ("X-End", "2"), ("Upgrade", "h2c"))
+    )
     assert rewrite.end_to_end(came).fields == (("X-End", "2"), ("Connection", "close"))
     socket = Headers.of((("Connection", "Upgrade"), ("Upgrade", "websocket")))
     assert rewrite.end_to_end(socket) == socket

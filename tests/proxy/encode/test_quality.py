@@ -38,7 +38,7 @@ def test_photographs_are_told_from_graphics() -> None:
     page = np.repeat(samples.text()[..., None], 3, axis=2)
     assert analyse(page, "JPEG").kind in (Kind.PHOTOGRAPH, Kind.GRAPHIC)
     assert analyse(np.full((50, 50, 3), 9, np.uint8), "PNG").kind is Kind.EMPTY
-    assert analyse(np.zeros((1, 1, 3), np.uint8), "PNG").kind is Kind.EMPTY
+    assert analyse(np.zeros((1, 1, 3), np.uint8), "PNG").kind is Kind.TRACKING
 
 
 def test_short_components_are_dropped() -> None:

@@ -269,7 +269,12 @@ def test_the_verdict_on_findings(findings: Findings, kind: Kind | None) -> None:
 
 def test_doubtful_pictures_are_rendered_if_they_hold_text_or_are_small_and_never_if_they_hold_faces() -> None:
     def kind(rendered: float, findings: Findings, side_px: int = 800) -> Kind | None:
-        result = verdict(replace(analyse(samples.coffee(), "JPEG"), rendered=rendered, drawn=Kind.GRAPHIC), findings, side_px, side_px)
+        result = verdict(
+            replace(analyse(samples.coffee(), "JPEG"), rendered=rendered, drawn=Kind.GRAPHIC),
+            findings,
+            side_px,
+            side_px,
+        )
         return result.kind if result else None
 
     line, face = found(SalientKind.TEXT, 1, 30), found(SalientKind.FACE, 1, 60)
