@@ -17,11 +17,15 @@ from rich.table import Table
 
 from evaluation import modes
 from evaluation.choice.commands import choice
+from evaluation.collect import commands as collecting
 from evaluation.runs import commands as experiments
+from evaluation.study import commands as studies
 
 evaluate = typer.Typer(help="Measure the codec on a folder of images.", no_args_is_help=True)
 evaluate.add_typer(choice, name="choice")
 experiments.register(evaluate)
+collecting.register(evaluate)
+studies.register(evaluate)
 
 
 def register(app: typer.Typer) -> None:
