@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-EXTRAS := upstream,downstream,runtime,evaluate,demo,dev
+EXTRAS := upstream,downstream,runtime,diffusion,scale,report,evaluate,demo,dev
 CONSTRAINTS := constraints-$(shell $(PYTHON) -c 'import sys; print("3.11" if sys.version_info < (3, 12) else "3.12")').txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -51,6 +51,7 @@ def upstream_row(exchange: UpstreamExchange, origin: ResponseFacts, head_bytes: 
         link_bytes=exchange.request_bytes + head_bytes + body_bytes,
         link_up_bytes=exchange.request_bytes,
         delivered_bytes=body_bytes,
+        cache_hit=bool(exchange.from_cache),
     )
 
 
@@ -87,7 +88,8 @@ def downstream_row(exchange: DownstreamExchange, came: ResponseFacts, body_bytes
     )
     info = exchange.info if exchange.is_bundle or exchange.is_file else None
     if not isinstance(info, Taken):
-        return replace(row, reason=_why_unchanged(exchange, came).value)
+        return from_cache(replace(row, reason=_why_unchanged(exchange, came).value), exchange.from_cache)
+    row = from_cache(row, exchange.from_cache)
     return replace(
         row,
         decision="recoded" if exchange.is_file else row.decision,
@@ -111,8 +113,23 @@ def with_restored(row: Row, made: Restored) -> Row:
         delivered_bytes=len(made.body),
         queue_ms=made.queue_ms,
         reconstruct_ms=made.reconstruct_ms,
-        cache_hit=made.cache_hit,
+        cache_hit=made.cache_hit or row.cache_hit,
     )
+
+
+def from_cache(row: Row, how: str) -> Row:
+    """The row of an answer whose body came from downstream's HTTP cache; what crossed the link, if anything, is known
+    where the sockets are counted.
+    """
+    if not how:
+        return row
+    row = replace(row, cache_hit=True)
+    if how == "validated":  # a 304 crossed
+        return replace(row, link_bytes=max(0, row.link_bytes - row.delivered_bytes))
+    reason = Reason.STALE if how == "stale" else Reason.CACHED
+    unchanged = row.decision in ("passed", "skipped", "original")
+    decision = "cached" if unchanged else row.decision
+    return replace(row, decision=decision, reason=reason.value, link_bytes=0, link_up_bytes=0, link_ms=None)
 
 
 def unchanged_row() -> Row:

@@ -35,6 +35,7 @@ class UpstreamExchange:
     origin: ResponseFacts | None = None
     verdict: Verdict | None = None
     tally: Tally | None = None
+    from_cache: str = ""  # how the HTTP cache answered: hit, stale, validated; or it did not
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,3 +58,4 @@ class DownstreamExchange:
     is_bundle: bool = False
     is_file: bool = False  # a classical file that upstream made
     tally: Tally | None = None
+    from_cache: str = ""  # how the HTTP cache answered: hit, stale, validated; or it did not

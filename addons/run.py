@@ -26,10 +26,12 @@ from mitmproxy.tools.dump import DumpMaster
 from addons import errorpage, framing, headsize
 from addons.access import Bounds, PairedOnly, Passwords, ShowToken
 from addons.bypass import Bypass, TunnelAsTold
+from addons.dashboard import Board
 from addons.deadlines import Deadlines
 from addons.downstream import Downstream
 from addons.drain import Drain
 from addons.guard import TargetGuard
+from addons.httpcache import http_cache, validation_row
 from addons.ledgerrows import LedgerRows, Naming, Who, address_of, draft
 from addons.link import LinkListener, LinkReturn, LinkRoute
 from addons.metrics import AdminPort
@@ -41,6 +43,7 @@ from addons.tether import Tether
 from addons.upstream import Upstream
 from proxy import ports
 from proxy.access.admission import Admission, AdmissionError, Role, read_admission
+from proxy.cache.background import Background
 from proxy.captions import Captioner
 from proxy.config import AccessConfig, Config, DownstreamConfig, LedgerConfig
 from proxy.encode.pool import EncoderPool
@@ -59,6 +62,7 @@ from proxy.pages import PageMemory
 from proxy.refetch import Refetcher
 from proxy.restore import Restorer
 from proxy.runtime_client import RuntimeClient
+from proxy.runtimes.pool import RuntimePool
 from proxy.spool import Spool
 from proxy.statefile import local_key
 from proxy.targets import Targets
@@ -173,9 +177,14 @@ def run_upstream(
             max_held=role.encode_queue + role.encode_workers,
         )
 
+        cache = http_cache(config.cache, "upstream", state_dir)
+
         async def start(stack: AsyncExitStack) -> None:
             stack.callback(ledger.close)
             stack.callback(spool.close)
+            if cache:
+                await cache.store.open()
+                stack.push_async_callback(cache.store.close)
             if pages:
                 stack.callback(pages.close)
             if engine:
@@ -191,10 +200,16 @@ def run_upstream(
             transformer.configure(new.upstream)
 
         listening = [link] if link else []
-        admin = AdminPort("upstream", config.admin, state_dir, ledger)
+        board = Board("upstream", ledger, ledger_place(config.ledger, state_dir))
+        board.watch("encoding processes", lambda: str(role.encode_workers))
+        board.watch("measured with", lambda: "a runtime" if engine else "predictions only")
+        board.watch("defects of ours", lambda: str(sum(addon.failures.values())))
+        admin = AdminPort("upstream", config.admin, state_dir, ledger, board.dashboard.routes())
         admin.watch_failures(addon.failures)
-        rows = LedgerRows("upstream", admin.record, _naming(config.ledger, state_dir))
-        addons = [bounds, paired, guard, TunnelAsTold(), addon, deadlines, *listening, rows, admin]
+        rows = LedgerRows("upstream", board.recording(admin.record), _naming(config.ledger, state_dir))
+        before, behind = ([cache.before], [cache.behind]) if cache else ([], [])
+        cached = [*before, addon, *behind]
+        addons = [bounds, paired, guard, TunnelAsTold(), *cached, deadlines, *listening, rows, board, admin]
         return _Parts(addons, start, configure, lambda: {**(link.told() if link else {}), **admin.told()})
 
     errorpage.install(UPSTREAM_ADVICE)
@@ -221,7 +236,8 @@ def run_downstream(
     async def make(confdir: Path) -> _Parts:
         ledger = Ledger(ledger_place(config.ledger, state_dir), keep(config.ledger), domains=config.ledger.domains)
         pages = PageText(PageMemory(role.page_memory)) if role.page_text else None
-        runtime = RuntimeClient(role.runtime) if role.runtime else None
+        runtimes = [url for url in (role.runtime, *role.runtimes) if url]
+        runtime = RuntimePool(runtimes) if runtimes else None
         restorer = Restorer(role, runtime)
         refetcher = Refetcher(upstream_url, ca)
         refetcher.authorization = admission.tokens.header if admission.tokens else None
@@ -241,9 +257,18 @@ def run_downstream(
             is_off=lambda who: store.choices.of(store.name(who)).off,
         )
         deadlines = Deadlines(config.access.connect_deadline_s, config.access.answer_deadline_s)
+        cache = http_cache(config.cache, "downstream", state_dir, passwords.who)
+        if cache:
+            limit_bytes = config.cache.max_object_bytes
+            cache.background = Background(upstream_url, ca, limit_bytes, lambda: refetcher.authorization)
 
         async def start(stack: AsyncExitStack) -> None:
             stack.callback(ledger.close)
+            if cache:
+                await cache.store.open()
+                stack.push_async_callback(cache.store.close)
+                if cache.background:
+                    stack.push_async_callback(cache.background.close)
             if pages:
                 stack.callback(pages.close)
             stack.push_async_callback(refetcher.close)
@@ -267,14 +292,22 @@ def run_downstream(
         route = [LinkRoute(near)] if near else []
         first = [*tether, bounds, FrontDoor(site), passwords, *own_pages, bypass]
         meter = None if near else SocketMeter()
-        admin = AdminPort("downstream", config.admin, state_dir, ledger)
+        board = Board("downstream", ledger, ledger_place(config.ledger, state_dir))
+        board.watch("engine", lambda: "previews only" if restorer.offer.engine == NO_ENGINE else restorer.offer.engine)
+        board.watch("link", lambda: "chained proxies" if near is None else "up" if near.is_up else "down")
+        board.watch("defects of ours", lambda: str(sum(addon.failures.values())))
+        admin = AdminPort("downstream", config.admin, state_dir, ledger, board.dashboard.routes())
         if near:
             admin.watch("sketchwire_link_up", lambda: near.is_up)
         admin.watch("sketchwire_runtime_up", lambda: restorer.offer.engine != NO_ENGINE)
         admin.watch_failures(addon.failures)
         naming = _naming(config.ledger, state_dir, passwords.who)
-        last = [*route, *([meter] if meter else []), LedgerRows("downstream", admin.record, naming, meter), admin]
-        return _Parts([*first, addon, token, deadlines, *last], start, configure, admin.told)
+        rows = LedgerRows("downstream", board.recording(admin.record), naming, meter)
+        last = [*route, *([meter] if meter else []), rows, board, admin]
+        if cache:
+            cache.background_cost = lambda came: admin.record(validation_row(came))
+        before, behind = ([cache.before], [cache.behind]) if cache else ([], [])
+        return _Parts([*first, *before, addon, *behind, token, deadlines, *last], start, configure, admin.told)
 
     errorpage.install(DOWNSTREAM_ADVICE)
     _run(config, "downstream", state_dir, options, make, ready_file, drain_s, load, LIVE_DOWNSTREAM)

@@ -56,6 +56,21 @@ def _url(v: str) -> str | None:
     return None if v == "" or v.startswith(("http://", "https://")) else "must start with http:// or https://"
 
 
+def _urls(v: tuple[str, ...]) -> str | None:
+    wrong = [item for item in v if not item.startswith(("http://", "https://"))]
+    return f"must start with http:// or https://, unlike {wrong[0]!r}" if wrong else None
+
+
+def _route(v: str) -> str | None:
+    fine = v == "/" or (v.startswith("/") and not v.endswith("/") and all(c.isalnum() or c in "/-_." for c in v))
+    return None if fine else "must be / or a path such as /a, without a slash at its end"
+
+
+def _redis_url(v: str) -> str | None:
+    known = v == "" or v.startswith(("redis://", "rediss://", "unix://"))
+    return None if known else "must start with redis://, rediss:// or unix://"
+
+
 def _database(v: str) -> str | None:
     known = v == "" or v.startswith(("postgresql://", "postgresql+psycopg://", "sqlite:///"))
     return None if known else "must start with postgresql+psycopg:// or sqlite:///"
@@ -128,7 +143,9 @@ class UpstreamConfig:
     )
     transform_private: bool = _option(False, "Also rewrite images that set cookies or answer authorised requests.")
     page_text: bool = _option(True, "Use the words around an image as its prompt.")
-    face_weights: str = _option("", "File of a YuNet model (.onnx) to find faces with; empty for the built-in detector.")
+    face_weights: str = _option(
+        "", "File of a YuNet model (.onnx) to find faces with; empty for the built-in detector."
+    )
     allow_private_targets: tuple[str, ...] = _option(
         (), "Exact host:port pairs on private networks that may be fetched.", _host_ports
     )
@@ -169,6 +186,12 @@ class DownstreamConfig:
         "The upstream proxy's CA certificate, which signs https answers.",
     )
     runtime: str = _option("http://127.0.0.1:8082", "URL of the reconstruction runtime; empty for previews only.", _url)
+    runtimes: tuple[str, ...] = _option(
+        (),
+        "URLs of more runtimes: the least busy one that works is asked, and another one besides when an answer takes "
+        "longer than 19 of 20.",
+        _urls,
+    )
     reconstruct_deadline_s: float = _option(
         6.0, "Seconds a reconstruction may take; after that a preview is shown.", _at_least(0.05)
     )
@@ -205,6 +228,32 @@ class RuntimeConfig:
     max_bundle_bytes: int = _option(2 * MIB, "Largest bundle accepted.", _at_least(KIB))
     cache_bytes: int = _option(512 * MIB, "Disk for finished reconstructions; 0 switches the cache off.", _at_least(0))
     threads: int = _option(0, "CPU threads for an engine; 0 takes all cores.", _at_least(0))
+    shared_cache: str = _option(
+        "",
+        "Redis or Valkey that several runtimes share, as redis://host:6379/0 (rediss:// for TLS, unix:///path); empty: "
+        "none. Only pictures made without words go there.",
+        _redis_url,
+    )
+    shared_cache_ttl_s: int = _option(604_800, "Seconds a shared reconstruction is kept.", _at_least(1))
+    shared_cache_entry_bytes: int = _option(4 * MIB, "Larger reconstructions are not shared.", _at_least(KIB))
+    shared_cache_lock_s: float = _option(
+        10.0, "Seconds others wait at most while one runtime draws a picture that all want.", _at_least(0.1)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleConfig:
+    """The runtime on Ray Serve (`sketchwire serve`): how many copies of the engine run, and on what."""
+
+    replicas: int = _option(1, "Copies of the engine that always run.", _at_least(1))
+    most_replicas: int = _option(1, "Copies of the engine under load; Ray starts and stops them.", _at_least(1))
+    cpus: float = _option(1.0, "CPU cores that each copy is given.", _at_least(0))
+    gpus: float = _option(0.0, "GPUs that each copy is given; 0.5 puts two copies on one.", _at_least(0))
+    ongoing: int = _option(
+        8, "Requests in hand at a copy that Ray aims at when it starts and stops copies.", _at_least(1)
+    )
+    route: str = _option("/", "Path before /v1: two versions of a model can run side by side at /a and /b.", _route)
+    application: str = _option("sketchwire", "Name of the application in Ray.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +344,32 @@ class AccessConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheConfig:
+    """The HTTP cache of each proxy (RFC 9111), in its state folder; see docs/cache.md."""
+
+    enabled: bool = _option(False, "Keep answers and give them again while they are fresh.")
+    upstream_bytes: int = _option(
+        1024 * MIB, "Disk for what origins answered, at the upstream proxy; 0 switches this one off.", _at_least(0)
+    )
+    downstream_bytes: int = _option(
+        512 * MIB, "Disk for what crossed the link, at the downstream proxy; 0 switches this one off.", _at_least(0)
+    )
+    max_object_bytes: int = _option(
+        16 * MIB, "Larger bodies are not kept, nor those over a quarter of the whole.", _at_least(KIB)
+    )
+    downstream_shared: bool = _option(
+        False,
+        "One store for all of downstream's users, without anything personal; else one for each (user name or address).",
+    )
+    unreachable_s: float = _option(
+        86_400.0,
+        "Seconds past its freshness that a stored answer stands in when no server can be reached, unless the origin "
+        "forbids it; 0: as long as its stale-if-error says.",
+        _at_least(0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class CaptionsConfig:
     """Descriptions of images by a vision model, for images that their page says nothing about."""
 
@@ -326,10 +401,12 @@ class Config:
     upstream: UpstreamConfig = field(default_factory=UpstreamConfig)
     downstream: DownstreamConfig = field(default_factory=DownstreamConfig)
     runtime: RuntimeConfig = field(default_factory=RuntimeConfig)
+    scale: ScaleConfig = field(default_factory=ScaleConfig)
     ledger: LedgerConfig = field(default_factory=LedgerConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     report: ReportConfig = field(default_factory=ReportConfig)
     access: AccessConfig = field(default_factory=AccessConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
     captions: CaptionsConfig = field(default_factory=CaptionsConfig)
 
 

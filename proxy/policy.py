@@ -51,6 +51,8 @@ class Reason(StrEnum):
     LOOP = "loop"
     FORCED_ORIGINAL = "forced-original"
     NOT_MODIFIED = "not-modified"
+    CACHED = "cached"
+    STALE = "stale"
     FOREIGN_BUNDLE = "foreign-bundle"
     BREAKER_OPEN = "breaker-open"
     RUNTIME = "runtime"

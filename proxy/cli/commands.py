@@ -45,6 +45,8 @@ KNOWN: dict[str, tuple[str, str]] = {
     "train": ("client_runtime.training.commands", LOOKING),
     "models": ("client_runtime.models.commands", LOOKING),
     "bench": ("client_runtime.bench.commands", LOOKING),
+    "serve": ("client_runtime.serve_ray", RUNNING),
+    "plan": ("proxy.cli.plan", LOOKING),
 }
 
 

@@ -50,14 +50,14 @@ LAYOUTS = {
     Example.UPSTREAM: Layout(
         "The proxy in the data centre: it fetches from origins and sends bundles.\n\n"
         "    sketchwire upstream --config configs/upstream.toml",
-        ("upstream", "captions", "access", "ledger", "admin"),
+        ("upstream", "captions", "access", "cache", "ledger", "admin"),
         frozenset({("upstream", "listen_host"), ("upstream", "listen_port")}),
     ),
     Example.DOWNSTREAM: Layout(
         "The proxy near the user, and the runtime that draws for it.\n\n"
         "    sketchwire runtime --config configs/downstream.toml\n"
         "    sketchwire downstream --config configs/downstream.toml",
-        ("downstream", "runtime", "access", "ledger", "admin", "report"),
+        ("downstream", "runtime", "access", "cache", "ledger", "admin", "report"),
         frozenset({("downstream", "listen_port"), ("downstream", "upstream"), ("downstream", "upstream_ca")}),
     ),
 }

@@ -59,7 +59,6 @@ def running(folder: Path, **access: object) -> Iterator[OwnPages]:
                 "allow_private_targets": [f"{SITE}:{http_port}", *(f"{n}:{p}" for n, p in https.items())],
                 "origin_ca": str(ca),
                 "encode_deadline_s": 20.0,
-                "answer_deadline_s": 20.0,
             },
             access={"pair_file": str(tokens)},
         )
