@@ -6,7 +6,8 @@ EXTRAS := upstream,downstream,runtime,diffusion,scale,report,evaluate,demo,dev
 CONSTRAINTS := constraints-$(shell $(PYTHON) -c 'import sys; print("3.11" if sys.version_info < (3, 12) else "3.12")').txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install run test check bench bench-codec clean
+.PHONY: install run test check bench bench-codec bench-paper bench-rd bench-choice bench-link soak clean
+METRIC_WEIGHTS = $(or $(WEIGHTS),$(SKETCHWIRE_METRIC_WEIGHTS),../shared/weights)
 
 install: $(VENV)/.installed
 
@@ -29,11 +30,30 @@ check: install  ## Formatting, lint, strict types, tests.
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -n 2
 
-bench: bench-codec  ## Every figure in README and docs.
+bench: bench-codec bench-paper bench-rd bench-choice bench-link  ## Every figure in README and docs; takes hours.
 
 bench-codec: install  ## Our codec against WebP, AVIF and JPEG XL; DATA: a folder of images; WEIGHTS: of metrics.
-	SKETCHWIRE_METRIC_WEIGHTS=$(or $(WEIGHTS),$(SKETCHWIRE_METRIC_WEIGHTS),../shared/weights) \
+	SKETCHWIRE_METRIC_WEIGHTS=$(METRIC_WEIGHTS) \
 	$(BIN)/python -m evaluation.bench_codec --data $(or $(DATA),../shared/eval/kodak) --out $(or $(OUT),out/codec)
+
+bench-paper: install  ## The paper's tables and figures.
+	$(BIN)/sketchwire evaluate paper --weights $(METRIC_WEIGHTS) --data $(or $(DATA),../shared/eval/web) \
+	--limit $(or $(LIMIT),30) --out $(or $(OUT),out/paper)
+
+bench-rd: install  ## Rate-distortion curves, BD-rates, ablations.
+	$(BIN)/sketchwire evaluate rd --weights $(METRIC_WEIGHTS) --data $(or $(DATA),../shared/eval/kodak) \
+	--limit $(or $(LIMIT),4) --view 384 --out $(or $(OUT),out/rd)
+
+bench-choice: install  ## What auto sends, against its floor, on the held-out half.
+	SKETCHWIRE_METRIC_WEIGHTS=$(METRIC_WEIGHTS) $(BIN)/sketchwire evaluate choice report \
+	--data $(or $(DATA),../shared/eval) --kept $(or $(OUT),out/choice) --limit $(or $(LIMIT),40)
+
+bench-link: install  ## Text and page loads over a thin link; SITES: a folder of sites; PICTURES: a folder of images.
+	$(BIN)/python -m evaluation.linkbench.text --sites $(or $(SITES),../shared/sites)
+	mkdir -p out && $(BIN)/python -m evaluation.linkbench --pictures $(or $(PICTURES),../shared/eval/web) --json $(or $(OUT),out/link.json)
+
+soak: install  ## Browses through a pair for 20 minutes; fails on a failed request or growing memory.
+	$(BIN)/python -m evaluation.soak
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis out demo-out
