@@ -102,22 +102,18 @@ class Server:
 
 
 def exchange(port: int, *sent: bytes, timeout_s: float = 8.0) -> bytes:
-    """Send bytes to a proxy, each piece once something came back for the one before; everything that came back."""
-    came = b""
-    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection:
-        for number, piece in enumerate(sent):
+    """Send bytes to a proxy, each piece once the one before is answered; everything that came back."""
+    answers = []
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as connection,
+        contextlib.suppress(TimeoutError, ConnectionError),
+    ):
+        for piece in sent:
             connection.sendall(piece)
-            if number == len(sent) - 1:
-                break
-            came += connection.recv(65536)
-        try:
-            while chunk := connection.recv(65536):
-                came += chunk
-                if _complete(came):
-                    break
-        except (TimeoutError, ConnectionError):
-            pass
-    return came
+            answers.append(b"")
+            while not _complete(answers[-1]) and (chunk := connection.recv(65536)):
+                answers[-1] += chunk
+    return b"".join(answers)
 
 
 def status(answer: bytes) -> int:
@@ -127,8 +123,9 @@ def status(answer: bytes) -> int:
 
 
 def _complete(came: bytes) -> bool:
-    head, found, body = came.rpartition(b"HTTP/1.")[2].partition(b"\r\n\r\n")
+    """Whether an answer is all there; one that opens a tunnel has no length and no body."""
+    head, found, body = came.partition(b"\r\n\r\n")
     if not found:
         return False
     lengths = [line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-    return bool(lengths) and len(body) >= int(lengths[0])
+    return len(body) >= int(lengths[0]) if lengths else b" 200 connection established" in head.lower()
