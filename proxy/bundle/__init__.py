@@ -5,7 +5,7 @@
 
 from proxy.bundle.container import MAX_BUNDLE_BYTES, MEDIA_TYPE, describe, pack, unpack
 from proxy.bundle.errors import BundleError, BundleTooLarge, UnsupportedBundle
-from proxy.bundle.model import Bundle, Coding, Edges, Picture, Prompt, Rectangle, Salient, SalientKind
+from proxy.bundle.model import Bundle, Coding, Depicted, Edges, Picture, Prompt, Rectangle, Salient, SalientKind
 
 __all__ = [
     "MAX_BUNDLE_BYTES",
@@ -14,6 +14,7 @@ __all__ = [
     "BundleError",
     "BundleTooLarge",
     "Coding",
+    "Depicted",
     "Edges",
     "Picture",
     "Prompt",

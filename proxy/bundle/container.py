@@ -20,6 +20,7 @@ from proxy.bundle.model import (
     MAX_RECTANGLES,
     Bundle,
     Coding,
+    Depicted,
     Edges,
     Picture,
     Prompt,
@@ -41,7 +42,7 @@ MAX_PICTURE_PIXELS = 16_777_216
 
 _CRITICAL = 0x80
 PROMPT, EDGES, PALETTE, THUMBNAIL, SALIENT, DIGEST = 0x01, 0x02, 0x03, 0x04, _CRITICAL | 0x05, 0x07
-SEGMENTATION, STYLE, NORMAL = 0x08, 0x09, 0x0A
+SEGMENTATION, STYLE, NORMAL, KIND = 0x08, 0x09, 0x0A, 0x0B
 SECTION_NAMES = {
     PROMPT: "prompt",
     EDGES: "edges",
@@ -52,6 +53,7 @@ SECTION_NAMES = {
     SEGMENTATION: "segmentation",
     STYLE: "style",
     NORMAL: "normal",
+    KIND: "kind",
 }
 _PROMPT_PLAIN, _PROMPT_BROTLI, _PROMPT_PAGE = 0, 1, 2
 
@@ -72,6 +74,8 @@ def pack(bundle: Bundle) -> bytes:
     for kind, guide in ((SEGMENTATION, bundle.segmentation), (STYLE, bundle.style), (NORMAL, bundle.normal)):
         if guide is not None:
             sections.append((kind, _pack_picture(guide)))
+    if bundle.kind is not None:
+        sections.append((KIND, bytes((bundle.kind,))))
     if bundle.salient is not None:
         sections.append((SALIENT, _pack_salient(bundle.salient)))
     head = MAGIC + bytes((VERSION, 0)) + bundle.width_px.to_bytes(2, "big") + bundle.height_px.to_bytes(2, "big")
@@ -94,6 +98,7 @@ def unpack(data: bytes) -> Bundle:
         SEGMENTATION: ("segmentation", _unpack_picture),
         STYLE: ("style", _unpack_picture),
         NORMAL: ("normal", _unpack_picture),
+        KIND: ("kind", _unpack_kind),
     }
     values: dict[str, object] = {}
     for kind, payload in sections(data):
@@ -240,6 +245,13 @@ def _brotli_bounded(data: bytes) -> bytes:
     except brotli.error as error:
         raise BundleError("the prompt is not valid brotli") from error
     return bytes(out)
+
+
+def _unpack_kind(reader: _Reader) -> Depicted:
+    try:
+        return Depicted(reader.byte())
+    except ValueError as error:
+        raise BundleError("unknown kind of image") from error
 
 
 def _pack_edges(edges: Edges) -> bytes:

@@ -36,6 +36,14 @@ class SalientKind(IntEnum):
     CODE = 4  # QR and barcodes
 
 
+class Depicted(IntEnum):
+    """What sort of picture it is, for the words of style in an engine's prompt."""
+
+    PHOTOGRAPH = 0
+    ILLUSTRATION = 1
+    GRAPHIC = 2  # flat shapes: a title card, a diagram
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """The words that describe the image; `text` is None when downstream holds the page's own words."""
@@ -111,7 +119,8 @@ class Bundle:
     """Everything downstream needs to draw one image of `width_px` × `height_px` again.
 
     `seed` starts the reconstruction's noise; `original_sha256` is a prefix (8 to 32 bytes) of the original file's
-    digest. `segmentation`, `style` and `normal` are for engines with a network for them; others do without.
+    digest. `segmentation`, `style` and `normal` are for engines with a network for them, `kind` is for those that read
+    words; others do without.
     """
 
     width_px: int
@@ -126,6 +135,7 @@ class Bundle:
     segmentation: Picture | None = None
     style: Picture | None = None
     normal: Picture | None = None
+    kind: Depicted | None = None
 
     def __post_init__(self) -> None:
         _check_size("bundle", self.width_px, self.height_px)

@@ -190,7 +190,7 @@ class Painter:
         return self._profile.colour_guidance if first.small is not None else 0.0
 
     def _words(self, scenes: Sequence[Scene]) -> dict[str, torch.Tensor]:
-        told = [self._embedder.embed(each.prompt) for each in scenes]
+        told = [self._embedder.embed(each.prompt, each.depicted) for each in scenes]
         return {name: torch.cat([each[name] for each in told]) for name in told[0]}
 
     def _start(self, scenes: Sequence[Scene]) -> Start:

@@ -27,9 +27,11 @@ class Embedder:
         self._pipe: Any = None
         self.hits = 0
 
-    def embed(self, words: str | None) -> Embeddings:
-        """The pipelines' keyword arguments for the page's words, or for no words. Keeps the last `limit`."""
-        pair = build_prompt(words, None, None, self._parts.text["tokenizer"])
+    def embed(self, words: str | None, kind: str | None = None) -> Embeddings:
+        """The pipelines' keyword arguments for the page's words, or for no words, in the style of a kind of image that
+        `build_prompt` knows. Keeps the last `limit`.
+        """
+        pair = build_prompt(words, None, kind, self._parts.text["tokenizer"])
         pair = PromptPair(pair.positive, (self._negative or pair.negative) if self._guides else "")
         if pair in self._known:
             self.hits += 1

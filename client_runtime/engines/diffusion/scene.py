@@ -56,6 +56,7 @@ class Scene:
     small: npt.NDArray[np.uint8] | None = None
     is_palette: bool = False
     strength: float = 1.0
+    depicted: str | None = None  # the kind of image, in the words of `prompt.build_prompt`
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -85,7 +86,8 @@ def scene(task: Task, frame: Frame, profile: Profile, cell_px: int) -> Scene:
     elif small is None:
         colour = None  # crops too small to draw around: they are pasted afterwards
     is_palette = bundle.thumbnail is None
-    return Scene(frame, kind, bundle.seed, task.prompt, controls, colour, known, small, is_palette, strength)
+    depicted = None if bundle.kind is None else bundle.kind.name.lower()
+    return Scene(frame, kind, bundle.seed, task.prompt, controls, colour, known, small, is_palette, strength, depicted)
 
 
 def lines(edges: Edges, width_px: int, height_px: int) -> Floats:

@@ -16,7 +16,7 @@ from client_runtime.engines.base import EngineFailed, Fallback, Task
 from client_runtime.engines.diffusion.draw import Painter
 from client_runtime.engines.diffusion.load import Components, scheduler
 from client_runtime.engines.diffusion.profile import SCHEDULERS
-from proxy.bundle import Bundle, BundleError, Picture, UnsupportedBundle
+from proxy.bundle import Bundle, BundleError, Depicted, Picture, UnsupportedBundle
 from proxy.bundle.model import Coding
 from proxy.bundle.pixels import crops
 from proxy.bundle.preview import SEAM_PX
@@ -54,6 +54,8 @@ def test_words_and_edges_change_the_picture(paint: Paint, bundle_of: BundleOf) -
     [plain] = painter.draw([Task(WORDS, "a cup of coffee")])
     assert far(plain, painter.draw([Task(WORDS, "two dogs")])[0]) > 2
     assert far(plain, painter.draw([task(bundle_of, "e")])[0]) > 2
+    drawings = [painter.draw([Task(replace(WORDS, kind=kind), "a cup of coffee")])[0] for kind in Depicted]
+    assert all(far(plain, drawing) > 2 for drawing in drawings) and far(drawings[0], drawings[1]) > 2
 
 
 def test_what_was_sent_is_what_is_shown(paint: Paint, bundle_of: BundleOf, picture: Callable[[int, int], RGB]) -> None:

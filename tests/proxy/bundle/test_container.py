@@ -12,6 +12,7 @@ from proxy.bundle import (
     BundleError,
     BundleTooLarge,
     Coding,
+    Depicted,
     Edges,
     Picture,
     Prompt,
@@ -78,6 +79,7 @@ def bundles(draw: st.DrawFn) -> Bundle:
         original_sha256=draw(st.none() | st.binary(min_size=8, max_size=32)),
         segmentation=draw(st.none() | pictures),
         style=draw(st.none() | pictures),
+        kind=draw(st.none() | st.sampled_from(Depicted)),
         normal=draw(st.none() | pictures),
     )
 
@@ -182,6 +184,8 @@ def test_a_later_version_and_unknown_flags_are_refused() -> None:
         b"\x02\x03\x08\x01\x01",  # unknown form of edges
         b"\x02\x03\x02\x00\x01",  # no width
         b"\x04\x02\x09a",  # unknown coding
+        b"\x0b\x01\x03",  # unknown kind of image
+        b"\x0b\x02\x00\x00",  # two of them
         b"\x80\x00",
     ],
 )

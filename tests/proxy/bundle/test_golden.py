@@ -12,7 +12,7 @@ from proxy.bundle.preview import render
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 FILES = sorted(GOLDEN.glob("v1-*.swb"))
-LATER = ("segmentation", "style", "normal")  # optional sections that are younger than these files
+LATER = ("segmentation", "style", "normal", "kind")  # optional sections that are younger than these files
 
 
 def test_there_is_one_of_each_kind() -> None:
