@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,6 +26,7 @@ from addons.link import ORIGIN as LINK_ORIGIN
 from addons.sockets import LeftOver, SocketMeter
 from proxy.ledger.registrable import registrable_domain
 from proxy.ledger.row import Role, Row
+from proxy.underway import Left
 
 logger = logging.getLogger("sketchwire.ledger")
 
@@ -65,7 +66,7 @@ class LedgerRows:
         self._naming = naming or Naming()
         self._meter = meter
         if meter is not None:
-            meter.left_over = self._left_over
+            meter.left_over, meter.name = self._left_over, self._subscriber
 
     # hooks
 
@@ -147,6 +148,21 @@ class LedgerRows:
             self._record(row)
         except Exception:
             logger.exception("bytes of a connection have no row")
+
+
+def killed(role: Role, left: Iterable[Left]) -> Iterator[Row]:
+    """Rows for what an earlier process, which was killed, had moved and not written down."""
+    for each in left:
+        yield Row(
+            time_s=time.time(),
+            role=role,
+            decision="overhead",
+            reason="killed",
+            image=False,
+            link_bytes=each.up_bytes + each.down_bytes,
+            link_up_bytes=each.up_bytes,
+            subscriber=each.subscriber,
+        )
 
 
 def _progress(exchange: DownstreamExchange) -> tuple[int, int]:

@@ -7,24 +7,30 @@ line per measure, and JSON. Refuses: a ledger that already holds rows.
 
 The rows are spread evenly over 30 days, from 200 subscribers, 40 domains, seven content types, both proxies' decisions.
 Ingest goes through `Ledger.record` as in a proxy, with a producer that waits while the queue is full, and is timed
-until the last row is committed; maintenance runs meanwhile as it does in a proxy. "report" is the time `summary` and a
-daily series take on the whole period. CPU seconds are this process's own, for machines that do other things as well.
+until the last row is committed; maintenance runs meanwhile as it does in a proxy. "report" is the time it takes to
+gather all figures of `sketchwire report` for the whole period: sums, percentiles, a series, subscribers, the link's
+rate, examples; "week" the same for the last seven days, "subscriber" for one of them, "html" the rendering of the file.
+CPU seconds are this process's own, for machines that do other things as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from proxy.ledger import Keep, Ledger, Place, Row
 from proxy.ledger.database import open_writer
-from proxy.ledger.read import opened
-from proxy.ledger.rollup import DAY_S, maintain
+from proxy.ledger.read import Scope
+from proxy.ledger.rollup import maintain
+from proxy.ledger.sums import DAY_S
+from proxy.report.content import Wanted, gather
+from proxy.report.document import render
 
 DAYS = 30.0
 SUBSCRIBERS, DOMAINS = 200, 40
@@ -114,22 +120,31 @@ def measure(place: Place, count: int, domains: bool) -> dict[str, float]:
         while maintain(connection, Keep(), now_s + 120):
             pass
     maintenance_s = time.perf_counter() - began_s
-    began_s, began_cpu_s = time.perf_counter(), time.process_time()
-    with opened(place) as reader:
-        found = reader.summary()
-        days = reader.series(DAY_S)
-    report_s, report_cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
-    if found.totals.responses != ledger.written or not days:
-        raise SystemExit(f"{ledger.written} rows were written, the report knows {found.totals.responses}")
+    found = gather(place, Wanted(now_s))
+    if found.summary.totals.responses != ledger.written or not found.points:
+        raise SystemExit(f"{ledger.written} rows were written, the report knows {found.summary.totals.responses}")
+    scopes = {"report": Scope(), "week": Scope(now_s - 7 * DAY_S), "subscriber": Scope(subscriber=f"{0:016x}")}
+    reading: dict[str, float] = {}
+    for name, scope in scopes.items():
+        reading |= _timed(name, functools.partial(gather, place, Wanted(now_s, scope)))
+    reading |= _timed("html", lambda: render(found))
     return {
         "rows": float(ledger.written),
         "dropped rows": float(ledger.dropped),
         "ingest rows/s": ledger.written / ingest_s,
         "ingest rows/CPU s": ledger.written / ingest_cpu_s,
         "maintenance after it s": maintenance_s,
-        "report s": report_s,
-        "report CPU s": report_cpu_s,
+        **reading,
         "size MB": _size_bytes(place) / 1e6,
+    }
+
+
+def _timed(name: str, work: Callable[[], object]) -> dict[str, float]:
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
+    work()
+    return {
+        f"{name} s": time.perf_counter() - began_s,
+        f"{name} CPU s": time.process_time() - began_cpu_s,
     }
 
 

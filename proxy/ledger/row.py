@@ -7,6 +7,7 @@ no URL, path or query gets in.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from dataclasses import dataclass
@@ -83,6 +84,7 @@ _FAMILIES = ("image", "audio", "video", "font", "text")
 _CODE = re.compile(r"[a-z0-9][a-z0-9+@_-]{0,47}\Z")
 _PSEUDONYM = re.compile(r"[0-9a-f]{8,64}\Z")
 _DOMAIN = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}\Z")
+_LONGEST = 128  # of a code or media type that is looked at; no known one is longer
 LARGEST = 2**40  # of a count; the sum of eight million of them fits a 64-bit integer
 
 
@@ -147,25 +149,43 @@ NUMBERS = ("width_px", "height_px", *BYTES, "refetches", *STAGES, "cache_hit", "
 
 def facet(row: Row) -> Facet:
     """The row's codes, made safe to keep."""
+    codes = (str(text or "")[:_LONGEST] for text in (row.content_type, row.reason, row.mode, row.engine, row.kind))
+    return _facet(row.role, row.decision, bool(row.image), *codes)
+
+
+@functools.lru_cache(maxsize=4_096)
+def _facet(role: str, decision: str, image: bool, content_type: str, *codes: str) -> Facet:
     return Facet(
-        row.role if row.role in ROLES else OTHER,
-        row.decision if row.decision in DECISIONS else OTHER,
-        int(bool(row.image)),
-        media_type(row.content_type),
-        *(_code(text) for text in (row.reason, row.mode, row.engine, row.kind)),
+        role if role in ROLES else OTHER,
+        decision if decision in DECISIONS else OTHER,
+        int(image),
+        media_type(content_type),
+        *map(_code, codes),
     )
 
 
 def numbers(row: Row) -> dict[str, int | float | None]:
     """The row's numbers by column, `time_ms` included. Raises TypeError or ValueError for what is no number."""
-    counted = ("width_px", "height_px", *BYTES, "refetches")
     quality = row.quality
-    values: dict[str, int | float | None] = {"time_ms": _time_ms(row.time_s)}
-    values.update((name, _count(getattr(row, name))) for name in counted)
-    values.update((name, _milliseconds(getattr(row, name))) for name in STAGES)
-    values["cache_hit"] = int(bool(row.cache_hit))
-    values["quality"] = None if quality is None or not math.isfinite(quality) else min(max(float(quality), 0.0), 1.0)
-    return values
+    return {  # written out, for it is done for every response
+        "time_ms": _time_ms(row.time_s),
+        "width_px": _count(row.width_px),
+        "height_px": _count(row.height_px),
+        "origin_bytes": _count(row.origin_bytes),
+        "link_bytes": _count(row.link_bytes),
+        "link_up_bytes": _count(row.link_up_bytes),
+        "delivered_bytes": _count(row.delivered_bytes),
+        "refetch_bytes": _count(row.refetch_bytes),
+        "refetches": _count(row.refetches),
+        "origin_ms": _milliseconds(row.origin_ms),
+        "encode_ms": _milliseconds(row.encode_ms),
+        "link_ms": _milliseconds(row.link_ms),
+        "queue_ms": _milliseconds(row.queue_ms),
+        "reconstruct_ms": _milliseconds(row.reconstruct_ms),
+        "total_ms": _milliseconds(row.total_ms),
+        "cache_hit": int(bool(row.cache_hit)),
+        "quality": None if quality is None or not math.isfinite(quality) else min(max(float(quality), 0.0), 1.0),
+    }
 
 
 def subscriber(row: Row) -> str:
@@ -195,7 +215,7 @@ def _code(text: str) -> str:
 
 
 def _count(number: int) -> int:
-    return min(max(int(number), 0), LARGEST)
+    return number if type(number) is int and 0 <= number <= LARGEST else min(max(int(number), 0), LARGEST)
 
 
 def _time_ms(seconds: float) -> int:

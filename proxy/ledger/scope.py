@@ -1,6 +1,6 @@
 """What of a ledger is asked about, and the SQL that finds it in sums and rows without counting anything twice.
 
-In: a `Scope`. Out: conditions and a sub-query. Refuses nothing.
+In: a `Scope`. Out: a `View`: conditions and sub-queries. Refuses nothing.
 
 Whole hours (and, further back, days) come from the sums. The hours at the edges come from the rows, as long as they are
 kept; further back the edge moves to the beginning of its hour or day, so that two periods that touch never overlap.
@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, and_, false, func, or_, select, true, union_all
+from sqlalchemy import Connection, and_, false, func, not_, or_, select, true, union_all
 
-from proxy.ledger.rollup import DAY_S, HOUR_S, whole
-from proxy.ledger.tables import SUMS, response, rollup, subscriber
+from proxy.ledger.row import Facet
+from proxy.ledger.sums import DAY_S, HOUR_S, of_a_row, shares, whole
+from proxy.ledger.tables import SHARES, SUMS, daily, facet, response, rollup, subscriber, total
 
 FOR_EVER_S = 2**40
 
@@ -28,57 +29,105 @@ class Scope:
     role: str | None = None
     subscriber: str | None = None
 
-    def whole_buckets(self, table: Any, oldest_row_s: float) -> list[Any]:
-        """The sums that lie in the scope, as conditions on `rollup` or `sample`."""
-        first_h, last_h = self._hours(oldest_row_s)
-        first_d, last_d = (_down(edge, DAY_S) for edge in (self.since_s, self._end_s))
-        hours = and_(table.c.span_s == HOUR_S, table.c.start_s >= first_h, table.c.start_s < last_h)
-        return [or_(hours, and_(table.c.span_s == DAY_S, table.c.start_s >= first_d, table.c.start_s < last_d))]
 
-    def remaining_rows(self, oldest_row_s: float, facets: list[int] | None) -> Any:
-        """The rows in the scope that no whole bucket holds: those not added up yet, and those of the edges' hours."""
-        first_h, last_h = (edge * 1000 for edge in self._hours(oldest_row_s))
-        parts = [response.c.rolled == whole(0)]  # alone it has an index
-        if first_h > 0:
-            parts.append(response.c.time_ms < first_h)
-        if self.until_s is not None:
-            parts.append(response.c.time_ms >= last_h)
-        return and_(raw_condition(self, facets), or_(*parts))
+@dataclass(frozen=True, slots=True)
+class View:
+    """A scope in one ledger: its codes by id, and when its oldest single row was written (`oldest_row_s`)."""
+
+    scope: Scope
+    facets: dict[int, Facet]
+    oldest_s: float
+
+    def whole_buckets(self, table: Any, from_s: int = 0, before_s: int = FOR_EVER_S) -> Any:
+        """The sums that lie in the scope and begin between two moments, as a condition on `rollup`, `total` or
+        `sample` for which they have a key."""
+        first_h, last_h = self._hours()
+        first_d, last_d = (_down(edge, DAY_S) for edge in (self.scope.since_s, self._end_s))
+        parts = [
+            and_(table.c.span_s == whole(span_s), table.c.start_s >= max(first, from_s), table.c.start_s < end)
+            for span_s, first, end in (
+                (HOUR_S, first_h, min(last_h, before_s)),
+                (DAY_S, first_d, min(last_d, before_s)),
+            )
+        ]
+        return or_(*parts)
+
+    def rows(self) -> Any:
+        """The rows in the scope, as a condition on `response`."""
+        scope = self.scope
+        parts: list[Any] = [true()]
+        if scope.since_s > 0:
+            parts.append(response.c.time_ms >= round(scope.since_s * 1000))
+        if scope.until_s is not None:
+            parts.append(response.c.time_ms < round(scope.until_s * 1000))
+        return and_(*parts, *self._who(response))
+
+    def remaining_rows(self) -> list[Any]:
+        """The rows in the scope that no whole bucket holds, as conditions that exclude each other: those not added up
+        yet, and those of the edges' hours. Each has an index of its own."""
+        first_h, last_h = (edge * 1000 for edge in self._hours())
+        parts = [and_(response.c.rolled == whole(0), self.rows())]
+        rolled = [response.c.rolled == whole(1), self.rows()]
+        before = response.c.time_ms < first_h
+        if self.scope.since_s > 0:
+            parts.append(and_(*rolled, before))
+        if self.scope.until_s is not None:
+            parts.append(and_(*rolled, response.c.time_ms >= last_h, not_(before)))
+        return parts
+
+    def sums(self) -> Any:
+        """Sums and rows by code: a sub-query with `start_s`, `facet_id` and the columns of `SUMS`."""
+        table, names = (total if self.scope.subscriber is None else rollup), (*SUMS, "first_ms", "last_ms")
+        summed = select(table.c.start_s, table.c.facet_id, *(table.c[name] for name in names))
+        start_s = (response.c.time_ms // whole(1000)).label("start_s")
+        row = of_a_row()
+        single = select(
+            start_s, response.c.facet_id, *(row[name].label(name) for name in SUMS),
+            response.c.time_ms.label("first_ms"), response.c.time_ms.label("last_ms"),
+        )  # fmt: skip
+        parts = [summed.where(self.whole_buckets(table), *self._who(table))]
+        return union_all(*parts, *(single.where(rest) for rest in self.remaining_rows())).subquery("source")
+
+    def people(self) -> Any:
+        """Sums and rows by person: a sub-query with `subscriber_id`, `domain_id` and the columns of `SHARES`. Whole
+        days come from the sums per day."""
+        keys = ("subscriber_id", "domain_id")
+        first_h, last_h = self._hours()
+        first_d, last_d = -(-first_h // DAY_S) * DAY_S, _down(last_h, DAY_S)
+        days = select(*(daily.c[name] for name in (*keys, *SHARES)))
+        parts = [days.where(daily.c.start_s >= first_d, daily.c.start_s < last_d, *self._who(daily))]
+        edges = select(*(rollup.c[name] for name in keys), *shares({name: rollup.c[name] for name in SUMS}))
+        edges = edges.join_from(rollup, facet, facet.c.id == rollup.c.facet_id)
+        if self.scope.since_s > 0:
+            parts.append(edges.where(self.whole_buckets(rollup, before_s=first_d), *self._who(rollup)))
+        if self.scope.until_s is not None:
+            parts.append(edges.where(self.whole_buckets(rollup, max(first_d, last_d)), *self._who(rollup)))
+        single = select(*(response.c[name] for name in keys), *shares(of_a_row()))
+        single = single.join_from(response, facet, facet.c.id == response.c.facet_id)
+        return union_all(*parts, *(single.where(rest) for rest in self.remaining_rows())).subquery("people")
 
     @property
     def _end_s(self) -> float:
-        return FOR_EVER_S if self.until_s is None else self.until_s
+        return FOR_EVER_S if self.scope.until_s is None else self.scope.until_s
 
-    def _hours(self, oldest_row_s: float) -> tuple[int, int]:
+    def _hours(self) -> tuple[int, int]:
         """The whole hours: from the first up to before the last. An edge whose rows are gone is rounded down."""
-        since, end = (_down(edge, HOUR_S) for edge in (self.since_s, self._end_s))
-        if self.since_s > since >= _down(oldest_row_s, HOUR_S):
+        since, end = (_down(edge, HOUR_S) for edge in (self.scope.since_s, self._end_s))
+        if self.scope.since_s > since >= _down(self.oldest_s, HOUR_S):
             since += HOUR_S
         return since, max(since, end)
 
-
-def raw_condition(scope: Scope, facets: list[int] | None) -> Any:
-    """The rows in the scope, as a condition on `response`."""
-    parts: list[Any] = [true()]
-    if scope.since_s > 0:
-        parts.append(response.c.time_ms >= round(scope.since_s * 1000))
-    if scope.until_s is not None:
-        parts.append(response.c.time_ms < round(scope.until_s * 1000))
-    return and_(*parts, *_who(response, scope, facets))
-
-
-def merged_source(scope: Scope, facets: list[int] | None, oldest_row_s: float) -> Any:
-    """Sums and rows in the scope as one sub-query, with the columns of `rollup`."""
-    keys = ("facet_id", "subscriber_id", "domain_id")
-    summed = select(rollup.c.start_s, *(rollup.c[name] for name in (*keys, *SUMS, "first_ms", "last_ms")))
-    summed = summed.where(*scope.whole_buckets(rollup, oldest_row_s), *_who(rollup, scope, facets))
-    start_s = (response.c.time_ms // whole(1000)).label("start_s")
-    names = ("cache_hit" if name == "cache_hits" else name for name in SUMS if name != "responses")
-    single = select(
-        start_s, *(response.c[name] for name in keys), whole(1).label("responses"),
-        *(response.c[name] for name in names), response.c.time_ms, response.c.time_ms,
-    )  # fmt: skip
-    return union_all(summed, single.where(scope.remaining_rows(oldest_row_s, facets))).subquery("source")
+    def _who(self, table: Any) -> list[Any]:
+        parts: list[Any] = []
+        if self.scope.role is not None and "role" in table.c:
+            parts.append(table.c.role == self.scope.role)
+        elif self.scope.role is not None:
+            theirs = [number for number, codes in self.facets.items() if codes.role == self.scope.role]
+            parts.append(table.c.facet_id.in_(theirs) if theirs else false())
+        if self.scope.subscriber is not None:
+            ids = select(subscriber.c.id).where(subscriber.c.name == self.scope.subscriber)
+            parts.append(table.c.subscriber_id == func.coalesce(ids.scalar_subquery(), -1))
+        return parts
 
 
 def oldest_row_s(connection: Connection) -> float:
@@ -86,16 +135,6 @@ def oldest_row_s(connection: Connection) -> float:
     whole hours, so those of its hour are all there."""
     found = connection.execute(select(func.min(response.c.time_ms))).scalar_one()
     return FOR_EVER_S if found is None else found / 1000
-
-
-def _who(table: Any, scope: Scope, facets: list[int] | None) -> list[Any]:
-    parts: list[Any] = []
-    if facets is not None:
-        parts.append(table.c.facet_id.in_(facets) if facets else false())
-    if scope.subscriber is not None:
-        ids = select(subscriber.c.id).where(subscriber.c.name == scope.subscriber)
-        parts.append(table.c.subscriber_id == func.coalesce(ids.scalar_subquery(), -1))
-    return parts
 
 
 def _down(edge_s: float, step_s: int) -> int:

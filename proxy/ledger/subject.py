@@ -17,9 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from proxy.ledger.database import Place, open_writer, shown, why
 from proxy.ledger.read import LedgerUnreadable, Reader, Scope, opened
-from proxy.ledger.rollup import HOUR_S, add_up, bump_epoch, drop_unused_names, roll_all
+from proxy.ledger.rollup import bump_epoch, drop_unused_names
 from proxy.ledger.schema import LaterVersion, migrate
-from proxy.ledger.tables import SUMS, domain, facet, response, rollup, subscriber
+from proxy.ledger.sums import HOUR_S, add_up, roll_all
+from proxy.ledger.tables import SHARES, SUMS, daily, domain, facet, response, rollup, subscriber
 
 
 class UnknownSubscriber(Exception):
@@ -89,7 +90,15 @@ def _detach(connection: Connection, number: int) -> int:
     made = select(*keys, literal(0).label("nobody"), literal(0).label("nowhere"), *sums, *bounds)
     names = [*(key.name for key in keys), "subscriber_id", "domain_id", *SUMS, "first_ms", "last_ms"]
     add_up(connection, rollup, names, made.where(theirs).group_by(*keys))
-    return connection.execute(delete(rollup).where(theirs)).rowcount
+    gone = connection.execute(delete(rollup).where(theirs)).rowcount
+    theirs, keys = daily.c.subscriber_id == number, [daily.c.start_s, daily.c.role]
+    made = select(
+        *keys, literal(0).label("nobody"), literal(0).label("nowhere"), *(func.sum(daily.c[n]) for n in SHARES)
+    )
+    names = [*(key.name for key in keys), "subscriber_id", "domain_id", *SHARES]
+    add_up(connection, daily, names, made.where(theirs).group_by(*keys))
+    connection.execute(delete(daily).where(theirs))
+    return gone
 
 
 def _sums(reader: Reader, name: str) -> Iterator[dict[str, Any]]:

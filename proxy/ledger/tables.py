@@ -4,8 +4,10 @@ In: nothing. Out: tables. Refuses: to make them; that is the migrations' work (`
 compares the two.
 
 A row is one response in `response`; its codes are one entry of `facet`, its pseudonym of `subscriber`, its domain of
-`domain` (0: none). Maintenance adds each row once to `rollup` (sums per hour, later per day) and `sample` (histograms
-of stage times and quality), and marks it `rolled`: a sum is always `rollup` plus the rows with `rolled = 0`.
+`domain` (0: none). Maintenance adds each row once to `rollup` (sums per hour, later per day, as finely divided as rows
+are) and `sample` (histograms of stage times and quality), and marks it `rolled`: a sum is always `rollup` plus the rows
+with `rolled = 0`. What reports ask most is kept added up as well: `total` is `rollup` without subscribers and domains,
+`daily` is `rollup` by day without codes. Both hold nothing that `rollup` does not, and go when it goes.
 """
 
 from __future__ import annotations
@@ -57,6 +59,25 @@ rollup = Table(
     *(Column(name, BigInteger, nullable=False) for name in SUMS),
     Column("first_ms", BigInteger, nullable=False),
     Column("last_ms", BigInteger, nullable=False),
+)
+total = Table(
+    "total",
+    metadata,
+    Column("span_s", Integer, primary_key=True, autoincrement=False),
+    Column("start_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("facet_id", ID, primary_key=True, autoincrement=False),
+    *(Column(name, BigInteger, nullable=False) for name in SUMS),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+)
+SHARES = ("responses", "images", *BYTES, "refetches", "cache_hits")  # the order of `answers.Totals`
+daily = Table(
+    "daily",
+    metadata,
+    Column("start_s", BigInteger, primary_key=True, autoincrement=False),
+    Column("role", Text, primary_key=True),
+    *(Column(name, ID, primary_key=True, autoincrement=False) for name in ("subscriber_id", "domain_id")),
+    *(Column(name, BigInteger, nullable=False) for name in SHARES),
 )
 sample = Table(
     "sample",

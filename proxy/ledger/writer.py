@@ -31,6 +31,7 @@ from proxy.ledger.schema import LaterVersion, migrate
 from proxy.ledger.tables import domain as domains
 from proxy.ledger.tables import response
 from proxy.ledger.tables import subscriber as subscribers
+from proxy.underway import Underway
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ KEEP = Keep()
 class Ledger:
     """The ledger of one proxy process. `written` and `dropped` count rows since it was made.
 
-    `domains`: whether rows' domains are kept.
+    `domains`: whether rows' domains are kept. `underway` remembers rows that a kill would lose.
     """
 
     def __init__(
@@ -56,12 +57,14 @@ class Ledger:
         domains: bool = False,
         queue_rows: int = 20_000,
         commit_every_s: float = 0.25,
+        underway: Underway | None = None,
     ) -> None:
         self.place = place
         self.written = 0
         self._keep = keep
         self._domains = domains
         self._commit_every_s = commit_every_s
+        self._underway = underway
         self._queue: deque[Row] = deque()
         self._queue_rows = queue_rows
         self._condition = threading.Condition()
@@ -95,6 +98,8 @@ class Ledger:
                 self._dropped_full += 1
                 return
             self._queue.append(row)
+            if self._underway is not None:
+                self._underway.queued(row.subscriber, row.link_bytes + row.refetch_bytes, row.link_up_bytes)
             if len(self._queue) in (1, BATCH_ROWS):
                 self._condition.notify_all()
 
@@ -132,6 +137,8 @@ class Ledger:
             except Exception:  # a defect here must not end the thread, nor reach a flow
                 self._dropped_failed += len(rows)
                 logger.exception("ledger: rows not written")
+            if self._underway is not None:
+                self._underway.settled(len(rows))
             with self._condition:
                 if empty:
                     self._flush_done = ticket
@@ -260,16 +267,9 @@ def insert_rows(connection: Connection, ids: Ids, values: list[tuple[Any, str, s
     facets = ids.facets(connection, (codes for codes, _, _, _ in values))
     people = ids.names(connection, subscribers, (who for _, who, _, _ in values))
     places = ids.names(connection, domains, (where for _, _, where, _ in values))
-    connection.execute(
-        response.insert(),
-        [
-            {
-                "facet_id": facets[codes],
-                "subscriber_id": people[who],
-                "domain_id": places[where],
-                "rolled": 0,
-                **numbers,
-            }
-            for codes, who, where, numbers in values
-        ],
+    names = ("facet_id", "subscriber_id", "domain_id", "rolled", *values[0][3])
+    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    connection.exec_driver_sql(  # as the driver takes them: half the time of going through Core
+        f"INSERT INTO {response.name} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))})",
+        [(facets[codes], people[who], places[where], 0, *numbers.values()) for codes, who, where, numbers in values],
     )

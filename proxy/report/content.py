@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from proxy.config import ReportConfig
 from proxy.ledger.answers import Group, Point, Quality, Summary
@@ -18,6 +19,9 @@ from proxy.ledger.database import Place
 from proxy.ledger.read import LedgerUnreadable, Reader, Scope, opened
 from proxy.ledger.row import Row
 from proxy.report.worth import Worth, measured_rate, worth
+
+if TYPE_CHECKING:
+    from proxy.gallery.after import Example
 
 EVERYTHING, DEFAULTS = Scope(), ReportConfig()
 HOUR_S, DAY_S = 3_600, 86_400
@@ -48,6 +52,8 @@ class Report:
     quality_role: str = ""
     worst: tuple[Row, ...] = ()
     best: tuple[Row, ...] = ()
+    worst_seen: tuple[Example, ...] = ()  # pictures, where the operator keeps some
+    best_seen: tuple[Example, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +118,22 @@ def _with_quality(report: Report, wanted: Wanted) -> Report:
     scope = replace(wanted.scope, role=UPSTREAM)
     try:
         with opened(wanted.quality_place) as reader:
-            quality = reader.summary(scope, wanted.domain_k).quality
+            quality = reader.quality(scope)
             return _with_examples(replace(report, quality=quality), reader, scope) if quality else report
     except LedgerUnreadable:  # another machine's, or another version's: the report can do without
         return report
+
+
+def with_pictures(report: Report, folder: Path, runtime_url: str = "") -> Report:
+    """The same with the gallery's pictures of its period, drawn by the runtime if there is one. A report to be shared,
+    or about one subscriber, has none: a gallery is everybody's, and upstream knows no subscribers of downstream's."""
+    if report.shared or report.subscriber:
+        return report
+    from proxy.gallery import after, shelf  # which take a while to load, and few reports have pictures
+
+    kept = list(shelf.pairs(folder, report.since_s, report.until_s))
+    worst, best = (after.drawn(some, runtime_url) for some in after.extremes(kept, EXAMPLES))
+    return replace(report, worst_seen=worst, best_seen=best)
 
 
 def _points(

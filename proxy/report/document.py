@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from proxy.ledger.answers import Group, Quality, Summary, Totals, grouped
-from proxy.ledger.row import Row
-from proxy.report import charts, words
+from proxy.ledger.answers import Group, Summary, Totals, grouped
+from proxy.report import charts, measured, pictures, words
 from proxy.report.content import UPSTREAM, Report
 from proxy.report.numbers import DASH, duration, milliseconds, moment, money, percent, rate, share, size
 from proxy.report.page import Column, Section, figure, page, paragraph, table, text
@@ -30,7 +29,9 @@ def render(report: Report, before: Report | None = None, version: str = "") -> s
     drawn = charts.available()
     sections = [_compared(report, before)] if before else []
     sections += [_time(report, drawn), _types(report, drawn), _modes(report), _not_saved(report)]
-    sections += [section for section in (_stages(report, drawn), _quality(report, drawn)) if section]
+    sections += [section for section in (measured.stages(report, drawn), measured.quality(report, drawn)) if section]
+    if seen := pictures.examples(report.worst_seen, report.best_seen):
+        sections.append(Section("examples", "Examples, before and after", seen))
     sections += [section for section in (_domains(report), _subscribers(report), _method(report)) if section]
     whose = f"subscriber {report.subscriber}" if report.subscriber else "all subscribers"
     introduction = [
@@ -39,10 +40,10 @@ def render(report: Report, before: Report | None = None, version: str = "") -> s
         "" if drawn else f'<p class="note">{text(NO_CHARTS)}</p>',
         *_headline(report),
     ]
-    footer = [
-        paragraph(f"Made by Sketchwire {version}. This file loads nothing from anywhere and runs no script.".strip())
-    ]
-    return page(f"Sketchwire report, {moment(report.until_s)} UTC", introduction, sections, footer)
+    maker = f"Made by Sketchwire {version}".strip()
+    footer = [paragraph(f"{maker}. This file loads nothing from anywhere and runs no script.")]
+    style = pictures.STYLE if report.worst_seen or report.best_seen else ""
+    return page(f"Sketchwire report, {moment(report.until_s)} UTC", introduction, sections, footer, style)
 
 
 def crossed_bytes(totals: Totals) -> int:
@@ -242,77 +243,6 @@ def _not_saved(report: Report) -> Section:
         table("What crossed the link without being made smaller", heads, rows),
     ]
     return Section("unsaved", "What was not saved, and why", parts)
-
-
-def _stages(report: Report, drawn: bool) -> Section | None:
-    found = report.summary.stages
-    if not found:
-        return None
-    rows = [
-        (words.stage(s.name), f"{s.responses:,}", *(milliseconds(v) for v in (s.p50_ms, s.p95_ms, s.p99_ms)))
-        for s in found
-    ]
-    heads = (Column("stage", WORDS), Column("responses"), Column("p50"), Column("p95"), Column("p99"))
-    figures = table("Time by stage", heads, rows)
-    note = "Encoding, waiting and drawing are what Sketchwire adds; the rest would be there without it."
-    if not all(stage.exact for stage in found):
-        note += " The percentiles are read from histograms: at most 9 % off."
-    if not drawn:
-        return Section("stages", "Time by stage", [figures, paragraph(note, True)])
-    told = "Per stage from its median to its 99th percentile. " + "; ".join(
-        f"{words.stage(s.name)}: {milliseconds(s.p50_ms)} to {milliseconds(s.p99_ms)}" for s in found
-    )
-    chart = figure(charts.stages("stages", told, found), "Median (dot), p95 (diamond), p99 (stroke)")
-    return Section(
-        "stages", "Time by stage", [f'<div class="two">{chart}<div>{figures}{paragraph(note, True)}</div></div>']
-    )
-
-
-def _quality(report: Report, drawn: bool) -> Section | None:
-    found = report.quality
-    if found is None:
-        return None
-    who = "" if report.quality_role == report.role else f" It was measured by the {UPSTREAM} proxy, for all."
-    parts = [
-        paragraph(f"How like its original each image was that the encoder measured, 1 is equal.{who}"),
-        table("Similarity", (Column("images"), Column("p5"), Column("median"), Column("p95")),
-              [(f"{found.images:,}", f"{found.p5:.2f}", f"{found.p50:.2f}", f"{found.p95:.2f}")]),
-    ]  # fmt: skip
-    if drawn:
-        told = f"{found.images:,} images; median similarity {found.p50:.2f}, one in twenty below {found.p5:.2f}."
-        chart = figure(charts.quality("quality", told, found), "Images by similarity", _histogram(found))
-        parts = [f'<div class="two">{chart}<div>{"".join(parts)}</div></div>']
-    parts += [
-        _examples(f"The {name} measured of those still recorded one by one", rows)
-        for name, rows in (("lowest", report.worst), ("highest", report.best))
-        if rows
-    ]
-    return Section("quality", "Quality", parts)
-
-
-def _histogram(found: Quality) -> str:
-    tenths: dict[int, int] = {}
-    for middle, count in found.counts:
-        place = min(int(middle * 20), 19)
-        tenths[place] = tenths.get(place, 0) + count
-    rows = [
-        (f"{n / 20:.2f} to {(n + 1) / 20:.2f}", f"{c:,}", share(c, found.images)) for n, c in sorted(tenths.items())
-    ]
-    return table("Images by similarity", (Column("similarity", WORDS), Column("images"), Column("of all", BAR)), rows)
-
-
-def _examples(caption: str, rows: Sequence[Row]) -> str:
-    heads = (
-        Column("when, UTC", WORDS), Column("similarity"), Column("kind", WORDS), Column("mode", WORDS),
-        Column("pixels"), Column("site sent"), Column("crossed the link"),
-    )  # fmt: skip
-    cells = [
-        (moment(row.time_s), f"{row.quality or 0:.3f}", row.kind or DASH, row.mode or DASH,
-         f"{row.width_px} × {row.height_px}" if row.width_px else DASH, size(row.origin_bytes),
-         size(row.link_bytes + row.refetch_bytes))
-        for row in rows
-    ]  # fmt: skip
-    return table(caption, heads, cells)
 
 
 def _domains(report: Report) -> Section | None:

@@ -72,8 +72,10 @@ def figure(drawing: str, caption: str, figures: str = "") -> str:
     return f"<figure><figcaption>{text(caption)}</figcaption>{drawing}{inside}</figure>"
 
 
-def page(title: str, introduction: Sequence[str], sections: Sequence[Section], footer: Sequence[str]) -> str:
-    """The whole document."""
+def page(
+    title: str, introduction: Sequence[str], sections: Sequence[Section], footer: Sequence[str], more_style: str = ""
+) -> str:
+    """The whole document; `more_style` is for parts that few pages have."""
     style = resources.files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     contents = "".join(f'<li><a href="#{s.name}">{text(s.title)}</a></li>' for s in sections)
     body = "".join(
@@ -86,7 +88,7 @@ def page(title: str, introduction: Sequence[str], sections: Sequence[Section], f
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         '<meta name="referrer" content="no-referrer">'
-        f'<title>{text(title)}</title><link rel="icon" href="{ICON}"><style>{style}</style></head>'
+        f'<title>{text(title)}</title><link rel="icon" href="{ICON}"><style>{style}{more_style}</style></head>'
         f'<body><header>{"".join(introduction)}</header><nav aria-label="Contents"><ul>{contents}</ul></nav>'
         f"<main>{body}</main><footer>{''.join(footer)}</footer></body></html>\n"
     )

@@ -14,7 +14,8 @@ from proxy.config import LedgerConfig
 from proxy.ledger import Keep, Ledger, LedgerUnreadable, Place, Row, ledger_file, ledger_place, read
 from proxy.ledger.database import open_writer, shown
 from proxy.ledger.read import Scope, opened
-from proxy.ledger.rollup import maintain, roll_slice
+from proxy.ledger.rollup import maintain
+from proxy.ledger.sums import roll_slice
 from tests.proxy.ledger.conftest import Fill
 from tests.proxy.ledger.rows import ADA, BOB, filled, now_s, row
 

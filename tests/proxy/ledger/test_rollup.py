@@ -12,7 +12,8 @@ from proxy.ledger import Keep, Place
 from proxy.ledger.bins import NAMES, QUALITY, bin_of, edges, percentile, value
 from proxy.ledger.database import open_writer
 from proxy.ledger.read import Scope, Summary, opened
-from proxy.ledger.rollup import DAY_S, HOUR_S, age_a_day, maintain, roll_slice
+from proxy.ledger.rollup import age_a_day, maintain
+from proxy.ledger.sums import DAY_S, HOUR_S, roll_slice
 from proxy.ledger.tables import domain, response, rollup, sample, subscriber
 from tests.proxy.ledger.rows import filled, now_s, row
 
