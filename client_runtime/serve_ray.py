@@ -10,200 +10,20 @@ are replaced in an upgrade. Each copy is a `Service` with its own engine thread 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import Executor
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from aiohttp import web
-from multidict import CIMultiDict
 
-from client_runtime import engines
-from client_runtime.engines.base import Engine
-from client_runtime.service.api import Service, guarded
-from client_runtime.service.batch import DeadlinePassed, Draining, Limits, QueueFull, Ticket
-from client_runtime.service.draw import Outcome
-from client_runtime.service.work import Job, Result, Workshop
+from client_runtime.serve_replica import DRAIN_S, HEALTH_LIMIT_S, MakeEngine, Replica
 from proxy.config import RuntimeConfig, ScaleConfig
 
-BATCHES_IN_HAND = 2
-HEALTH_EVERY_S, HEALTH_LIMIT_S, DRAIN_S = 5.0, 20.0, 20.0
+HEALTH_EVERY_S = 5.0
 OBJECT_STORE_BYTES = 80 * 1024 * 1024  # requests and answers do not pass through it
-
-MakeEngine = Callable[[RuntimeConfig], Engine]
-Drawn = tuple[Outcome, float]
-
-
-class ServeQueue:
-    """A `service.work.Queue` whose batches are made by `serve.batch`."""
-
-    def __init__(
-        self,
-        draw: Callable[[Sequence[Job]], Sequence[Drawn]],
-        finish: Callable[[Job, Drawn], Result],
-        limits: Limits,
-        worker: Executor,
-        finishers: Executor,
-    ) -> None:
-        self._draw, self._finish, self._limits = draw, finish, limits
-        self._worker, self._finishers = worker, finishers
-        self._under_way: dict[asyncio.Task[None], Ticket[Job, Result]] = {}
-        self._closing = False
-        self.batches = self.largest_batch = 0
-
-    @property
-    def waiting(self) -> int:
-        """Jobs that wait and whose clients still do."""
-        return sum(t.started_s is None and not t.future.done() for t in self._under_way.values())
-
-    def start(self) -> None:
-        """Wrap the batch function; needs a running event loop."""
-        from ray import serve
-
-        limits = self._limits
-        self._batched: Any = serve.batch(
-            max_batch_size=limits.batch_size,
-            batch_wait_timeout_s=limits.batch_wait_s,
-            max_concurrent_batches=BATCHES_IN_HAND,
-        )(self._run)
-
-    def submit(self, job: Job, deadline_s: float, weight: int = 1) -> Ticket[Job, Result]:
-        """Queue `job`. `deadline_s` is a time of the event loop's clock. Raises QueueFull or Draining."""
-        if self._closing:
-            raise Draining
-        if self.waiting >= self._limits.queue_size:
-            raise QueueFull
-        loop = asyncio.get_running_loop()
-        ticket: Ticket[Job, Result] = Ticket(job, deadline_s, weight, loop.time(), loop.create_future())
-        task = asyncio.create_task(self._wait(ticket))
-        self._under_way[task] = ticket
-        task.add_done_callback(self._under_way.pop)
-        return ticket
-
-    async def close(self, limit_s: float) -> bool:
-        """Take nothing new, do what waits for at most `limit_s`, drop the rest. True when nothing was dropped."""
-        self._closing = True
-        if not self._under_way:
-            return True
-        _, late = await asyncio.wait(set(self._under_way), timeout=limit_s)
-        for task in late:
-            _fail(self._under_way[task], Draining())
-            task.cancel()
-        return not late
-
-    async def _wait(self, ticket: Ticket[Job, Result]) -> None:
-        try:
-            await self._batched(ticket)
-        except Exception as error:
-            _fail(ticket, error)
-
-    async def _run(self, tickets: list[Ticket[Job, Result]]) -> list[None]:
-        """One batch: those still wanted are drawn in the engine's thread, in parts that fit into its memory."""
-        loop = asyncio.get_running_loop()
-        for part in _parts(tickets, self._limits.batch_weight):
-            now_s, wanted = loop.time(), []
-            for ticket in part:
-                if ticket.future.done() or ticket.deadline_s <= now_s:
-                    _fail(ticket, DeadlinePassed())
-                else:
-                    ticket.started_s = now_s
-                    wanted.append(ticket)
-            if not wanted:
-                continue
-            self.batches += 1
-            self.largest_batch = max(self.largest_batch, len(wanted))
-            try:
-                drawn = await loop.run_in_executor(self._worker, self._draw, [ticket.job for ticket in wanted])
-                await asyncio.gather(*(self._end(t, d) for t, d in zip(wanted, drawn, strict=True)))
-            except Exception as error:  # costs its own batch, not the queue
-                for ticket in wanted:
-                    _fail(ticket, error)
-        return [None] * len(tickets)
-
-    async def _end(self, ticket: Ticket[Job, Result], drawn: Drawn) -> None:
-        result = await asyncio.get_running_loop().run_in_executor(self._finishers, self._finish, ticket.job, drawn)
-        if not ticket.future.done():
-            ticket.future.set_result(result)
-
-
-class Asked:
-    """What `Service` reads of an aiohttp request, from a Starlette one."""
-
-    def __init__(self, request: Any) -> None:
-        self.headers = CIMultiDict((name, value) for name, value in request.headers.items())
-        length = self.headers.get("Content-Length", "")
-        self.content_length = int(length) if length.isascii() and length.isdigit() else None
-        self.content = self
-        self._chunks: AsyncIterator[bytes] = request.stream()
-
-    async def readany(self) -> bytes:
-        """The next part of the body; empty at its end."""
-        async for chunk in self._chunks:
-            if chunk:
-                return chunk
-        return b""
-
-
-class Replica:
-    """One copy of the engine and its HTTP API; Ray makes it, in a process of its own."""
-
-    def __init__(self, settings: dict[str, Any], make_engine: MakeEngine | None, prefix: str) -> None:
-        config = RuntimeConfig(**settings)
-        # a folder of its own: the cache counts its size in memory, so that two processes would exceed the limit
-        own = Path(config.state_dir).expanduser() / f"replica-{os.getpid()}"
-        config = replace(config, state_dir=str(own))
-        make = make_engine or engines.create
-        self._service = Service(config, lambda: make(config))
-        self._service.workshop = Workshop(config, lambda: make(config), ServeQueue)
-        self._prefix = prefix.rstrip("/")
-        self._started = asyncio.Lock()
-        self._ready = False
-        self._routes: dict[tuple[str, str], Callable[[Any], Any]] = {
-            ("POST", "/v1/reconstruct"): self._service.reconstruct,
-            ("GET", "/v1/capabilities"): self._service.capabilities,
-            ("GET", "/healthz"): self._service.health,
-            ("GET", "/metrics"): self._service.metrics,
-        }
-
-    async def check_health(self) -> None:
-        """Ray asks this before a copy gets its first request and then regularly; raises when the engine hangs."""
-        async with self._started:
-            if not self._ready:
-                await self._service.workshop.start()
-                self._ready = True
-        if self._service.workshop.stuck_s() > HEALTH_LIMIT_S + self._service.config.deadline_s:
-            raise RuntimeError("the engine has drawn the same batch for too long")
-
-    async def __call__(self, request: Any) -> Any:
-        """Answer one request."""
-        from starlette.responses import Response
-
-        if not self._ready:
-            await self.check_health()
-        path = request.url.path.removeprefix(self._prefix)
-        handler = self._routes.get((request.method, path))
-        if handler is None:
-            methods = [method for method, known in self._routes if known == path]
-            answer = web.json_response({"error": "method not allowed" if methods else "not found"})
-            answer.set_status(405 if methods else 404)
-            if methods:
-                answer.headers["Allow"] = ", ".join(methods)
-        else:
-            answer = cast(web.Response, await guarded(self._service, Asked(request), handler))
-        body = answer.body if isinstance(answer.body, bytes) else b""
-        return Response(body, answer.status, headers=dict(answer.headers) | {"Content-Type": answer.content_type})
-
-    async def __del__(self) -> None:
-        """Ray calls this when the copy is taken out of service, after the requests in hand were answered."""
-        self._service.draining = True
-        if self._ready:
-            await self._service.workshop.close(DRAIN_S / 2)
 
 
 def application(config: RuntimeConfig, scale: ScaleConfig, make_engine: MakeEngine | None = None) -> Any:
@@ -312,22 +132,4 @@ def serve_command(
         ready_file.unlink(missing_ok=True)
 
 
-def _parts(tickets: Sequence[Ticket[Job, Result]], most_weight: int) -> list[list[Ticket[Job, Result]]]:
-    """`tickets` in order, cut where a part would weigh too much; a part has at least one."""
-    parts: list[list[Ticket[Job, Result]]] = []
-    weight = 0
-    for ticket in tickets:
-        weight += ticket.weight
-        if not parts or weight > most_weight:
-            parts.append([])
-            weight = ticket.weight
-        parts[-1].append(ticket)
-    return parts
-
-
-def _fail(ticket: Ticket[Job, Result], error: Exception) -> None:
-    if not ticket.future.done():
-        ticket.future.set_exception(error)
-
-
-__all__ = ["Replica", "ServeQueue", "application", "register", "start"]
+__all__ = ["Replica", "application", "register", "start"]

@@ -7,8 +7,8 @@ source=${3:-$(cd "$(dirname "$0")/../.." && pwd)}
 python=${PYTHON:-python3}
 
 case $role in
-upstream) extras=upstream,postgres ;;
-downstream) extras=downstream,postgres ;;
+upstream) extras=upstream,postgres,shared ;;
+downstream) extras=downstream,postgres,ldap ;;
 runtime-cpu) extras=runtime,scale ;;
 runtime-cuda) extras=runtime,diffusion,scale ;;
 *)

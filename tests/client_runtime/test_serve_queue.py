@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from client_runtime.serve_ray import _parts
+from client_runtime.serve_queue import _parts
 from client_runtime.service.batch import Ticket
 
 

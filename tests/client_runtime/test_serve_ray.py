@@ -26,7 +26,9 @@ from proxy.runtimes.pool import RuntimePool
 
 pytest.importorskip("ray", reason="Ray Serve is in the extra `scale`")
 pytest.importorskip("starlette", reason="Ray Serve is in the extra `scale`")
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("ray")]
+from tests.client_runtime.ray_here import start_ray
+
+pytestmark = [pytest.mark.timeout(400), pytest.mark.xdist_group("ray")]
 
 COST_S = 0.3
 PATIENCE_S = 60.0
@@ -66,9 +68,7 @@ def cluster() -> Iterator[int]:
     import ray
     from ray import serve
 
-    ray.init(
-        num_cpus=4, object_store_memory=80 * 1024 * 1024, include_dashboard=False, log_to_driver=False, address="local"
-    )
+    start_ray(cpus=4)
     yield free_port()
     serve.shutdown()
     ray.shutdown()

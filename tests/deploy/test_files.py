@@ -194,7 +194,9 @@ def test_names_in_the_files_agree() -> None:
     downstream = load(DEPLOY / "roles" / "downstream.toml").downstream
     urls = (downstream.runtime, *downstream.runtimes, downstream.upstream)
     named |= {url.split("//")[1].split(":")[0] for url in urls}
-    named.add(load(DEPLOY / "roles" / "runtime.toml").runtime.shared_cache.split("//")[1].split(":")[0])
+    shared = (load(DEPLOY / "roles" / "runtime.toml").runtime, load(DEPLOY / "roles" / "upstream.toml").upstream)
+    named |= {each.shared_cache.split("//")[1].split(":")[0] for each in shared}
+    assert len({each.shared_cache for each in shared}) == 2, "databases of their own"
     assert named <= services
 
 

@@ -1,0 +1,1 @@
+"""Who may use a downstream proxy and on which terms: tiers, quotas, schedules, consent."""
