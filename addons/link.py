@@ -49,7 +49,7 @@ class LinkRoute:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Route a request; one that cannot be is not sent at all."""
-        if flow.response is not None or flow.request.headers.get("upgrade", "").lower() == "websocket":
+        if flow.response is not None or is_websocket(flow):
             return
         try:
             self._route(flow)
@@ -59,6 +59,13 @@ class LinkRoute:
 
     def response(self, flow: http.HTTPFlow) -> None:
         """What the exchange weighed on the wire, now that it is over."""
+        self._weigh(flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        """What it weighed until it broke off."""
+        self._weigh(flow)
+
+    def _weigh(self, flow: http.HTTPFlow) -> None:
         number = flow.metadata.get(_WEIGHED)
         tally = self._near.tally(number) if number else None
         if tally is not None:
@@ -114,6 +121,11 @@ class LinkReturn:
     def error(self, flow: http.HTTPFlow) -> None:
         """Or none."""
         _restore(flow)
+
+
+def is_websocket(flow: http.HTTPFlow) -> bool:
+    """Whether a request asks for a WebSocket, which crosses the link as a tunnel."""
+    return str(flow.request.headers.get("upgrade", "")).lower() == "websocket"
 
 
 def _restore(flow: http.HTTPFlow) -> None:

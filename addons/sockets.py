@@ -19,6 +19,8 @@ from typing import Any
 from mitmproxy import connection, ctx, http
 from mitmproxy.proxy import server_hooks
 
+from proxy.underway import Underway
+
 logger = logging.getLogger("sketchwire.sockets")
 
 Progress = Callable[[], tuple[int, int]]  # bytes up and down that a flow has moved so far, at least
@@ -43,19 +45,35 @@ class _Account:
     under_way: dict[str, Progress] = field(default_factory=dict)
     sockets: int = 0
     gone: bool = False
+    underway: Underway | None = None
+    place: int = -1
 
     def sent(self, count: int) -> None:
         self.up_bytes += count
+        self.keep()
 
     def came(self, count: int) -> None:
         self.down_bytes += count
+        self.keep()
+
+    def keep(self) -> None:
+        """Put down what no flow was charged with, for the case that the process is killed."""
+        if self.underway is not None:
+            self.underway.write(self.place, self.up_bytes, self.down_bytes)
 
 
 class SocketMeter:
-    """The addon; `left_over` is told what no flow was charged for. It must be added before what asks it."""
+    """The addon; `left_over` is told what no flow was charged for. It must be added before what asks it.
 
-    def __init__(self, left_over: Callable[[LeftOver], None] = lambda rest: None) -> None:
+    With `underway`, what a kill would lose is kept there, under the subscriber that `name` gives.
+    """
+
+    def __init__(
+        self, left_over: Callable[[LeftOver], None] = lambda rest: None, underway: Underway | None = None
+    ) -> None:
         self.left_over = left_over
+        self.name: Callable[[connection.Client, http.HTTPFlow | None], str] = lambda client, flow: ""
+        self._underway = underway
         self._accounts: dict[str, _Account] = {}
 
     # hooks
@@ -63,7 +81,7 @@ class SocketMeter:
     def server_connected(self, data: server_hooks.ServerConnectionHookData) -> None:
         """A connection to upstream was made; nothing crossed it yet."""
         try:
-            account = self._accounts.setdefault(data.client.id, _Account(data.client))
+            account = self._account(data.client, None)
             if _watch(_streams(data), account):
                 account.sockets += 1
         except Exception:
@@ -92,7 +110,7 @@ class SocketMeter:
 
     def begin(self, flow: http.HTTPFlow, progress: Progress) -> None:
         """A flow is about to use its client's account."""
-        account = self._accounts.setdefault(flow.client_conn.id, _Account(flow.client_conn))
+        account = self._account(flow.client_conn, flow)
         account.under_way[flow.id] = progress
 
     def charge(self, flow: http.HTTPFlow) -> tuple[int, int] | None:
@@ -108,13 +126,27 @@ class SocketMeter:
         down_bytes = max(0, account.down_bytes - sum(down for _, down in others))
         account.up_bytes -= up_bytes
         account.down_bytes -= down_bytes
+        account.keep()
         return up_bytes, down_bytes
+
+    def _account(self, client: connection.Client, flow: http.HTTPFlow | None) -> _Account:
+        """A client's account, under the name that is known by now."""
+        account = self._accounts.get(client.id)
+        if account is None:
+            account = self._accounts[client.id] = _Account(client, underway=self._underway)
+            if self._underway is not None:
+                account.place = self._underway.take(self.name(client, flow))
+        elif self._underway is not None and flow is not None and not account.flows:
+            self._underway.name(account.place, self.name(client, flow))
+        return account
 
     def _settle(self, account: _Account, at_once: bool = False) -> None:
         if at_once or (account.gone and account.sockets <= 0):
             self._accounts.pop(account.client.id, None)
             if account.up_bytes or account.down_bytes:
                 self.left_over(LeftOver(account.client, account.up_bytes, account.down_bytes, account.flows))
+            if account.underway is not None:
+                account.underway.free(account.place)
 
 
 def _streams(data: server_hooks.ServerConnectionHookData) -> Any:

@@ -1,4 +1,4 @@
-"""Compares the link with a chain of proxies: a first request to a new https host, a page of many hosts, throughput.
+"""Compares the link with a chain of proxies: a first request to a new https host, a page of many hosts.
 
 In: round-trip time, rounds. Out: a table of medians on standard output, and JSON. Refuses: answers with a wrong byte.
 
@@ -26,7 +26,7 @@ from pathlib import Path
 import httpx
 
 from evaluation.linkbench import site
-from evaluation.linkbench.stand import HOSTS, Stand, stand
+from evaluation.linkbench.stand import HOSTS, Stand, end_on_sigterm, stand
 
 BROWSER = {
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -122,23 +122,6 @@ async def page(at: Stand, hosts: int, requests: int, number: int) -> Page:
     return Page(load_s, statistics.median(took), took[int(0.95 * len(took))], crossed, cpu_s)
 
 
-async def throughput(at: Stand, size_bytes: int, count: int, parallel: int) -> tuple[float, float]:
-    """Pass-through of many bytes: bytes and processor seconds per second of wall clock and per request."""
-    gate = asyncio.Semaphore(parallel)
-
-    async def get(browser: httpx.AsyncClient, n: int) -> None:
-        async with gate:
-            answer = await browser.get(at.url(n % 4, f"/r/{size_bytes}/x{n % 8}"))
-            check(answer, n % 4, "r", size_bytes, f"x{n % 8}", at)
-
-    await warm_up(at)
-    async with client(at) as browser:
-        await asyncio.gather(*(get(browser, n) for n in range(8)))
-        cpu_s, began_s = at.cpu_s(), time.monotonic()
-        await asyncio.gather(*(get(browser, n) for n in range(count)))
-        return count / (time.monotonic() - began_s), (at.cpu_s() - cpu_s) / count
-
-
 def check(answer: httpx.Response, host: int, kind: str, size_bytes: int, seed: str, at: Stand) -> None:
     """Compare a body with what the site makes."""
     seed = f"h{host}.{site.DOMAIN}:{at.https_port}{seed}"
@@ -167,25 +150,14 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=10)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--joints", default="chain,link")
-    parser.add_argument("--throughput", action="store_true", help="measure pass-through instead, without delay")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    end_on_sigterm()
     figures: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as folder:
         for joint in options.joints.split(","):
-            delay_ms = 0.0 if options.throughput else options.rtt_ms / 2
-            with stand(Path(folder) / joint, joint, delay_ms, options.kbit_s) as at:
-                if options.throughput:
-                    small = asyncio.run(throughput(at, 2_000, 400, 16))
-                    large = asyncio.run(throughput(at, 4_000_000, 24, 4))
-                    figures[joint] = {
-                        "small_per_s": small[0],
-                        "small_cpu_s": small[1],
-                        "large_mb_s": large[0] * 4,
-                        "large_cpu_s": large[1],
-                    }
-                else:
-                    figures[joint] = asyncio.run(measure(at, options.rounds, options.hosts, options.requests))
+            with stand(Path(folder) / joint, joint, options.rtt_ms / 2, options.kbit_s) as at:
+                figures[joint] = asyncio.run(measure(at, options.rounds, options.hosts, options.requests))
             print(joint, json.dumps(figures[joint]))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")

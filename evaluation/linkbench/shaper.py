@@ -1,12 +1,14 @@
 """A forwarder that is a thin link: delay, bandwidth, an exact count of bytes, and cuts. A process of its own.
 
-In: TCP connections, and commands on a control port (`stats`, `cut`, `cut 0.3`). Out: the same bytes, later and at the
-configured rate; a line of JSON for each command. Refuses: to buffer more than a router would; the sender is slowed.
+In: TCP connections, and commands on a control port (`stats`, `cut`, `cut 0.3`, `busy`). Out: the same bytes, later and
+at the configured rate; a line of JSON for each command. Refuses: to buffer more than a router would; the sender is
+slowed.
 
-    python -m evaluation.linkbench.shaper HOST PORT --delay-ms 150 --kbit-s 256 --ready-file shaper.json
+    python -m evaluation.linkbench.shaper HOST PORT --delay-ms 150 --kbit-s 256 --loss 0.02 --ready-file shaper.json
 
 The delay is one way. A connection's first bytes wait a whole round trip more, for that is what the TCP handshake would
-have taken; bandwidth is shared by all connections in a direction. Bytes are payload, without IP and TCP heads.
+have taken; bandwidth is shared by all connections in a direction. Bytes are payload, without IP and TCP heads. With a
+loss each connection behaves as TCP does then (`lossy.py`), slow start included; without one it fills the link at once.
 """
 
 from __future__ import annotations
@@ -20,7 +22,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluation.linkbench.lossy import LossyWay
+
 QUEUE_BYTES = 256 * 1024
+SAME_S = 0.005  # a shorter gap is none
 
 
 @dataclass(slots=True)
@@ -29,13 +34,26 @@ class Direction:
 
     delay_s: float
     bytes_per_s: float
+    loss: float = 0.0
     passed_bytes: int = 0
+    connections: int = 0
     free_s: float = 0.0
+    busy: list[list[float]] = field(default_factory=list)  # from when until when bytes went in, since they were asked
+
+    def drawn(self) -> int:
+        """A seed for the next connection: the same connections lose the same packets."""
+        self.connections += 1
+        return self.connections
 
     def due_s(self, now_s: float, size_bytes: int) -> float:
         """When bytes that enter now come out."""
         if self.bytes_per_s:
-            self.free_s = max(self.free_s, now_s) + size_bytes / self.bytes_per_s
+            begins_s = max(self.free_s, now_s)
+            self.free_s = begins_s + size_bytes / self.bytes_per_s
+            if self.busy and begins_s - self.busy[-1][1] < SAME_S:
+                self.busy[-1][1] = self.free_s
+            else:
+                self.busy.append([begins_s, self.free_s])
             return self.free_s + self.delay_s
         return now_s + self.delay_s
 
@@ -52,7 +70,9 @@ class Pipe(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._not_before_s = self._loop.time() + extra_s
-        self._paused = self._blocked = False
+        self._paused = self._blocked = self._ended = False
+        lossy = LossyWay(direction.due_s, direction.delay_s, direction.loss, random.Random(direction.drawn()))
+        self._lossy = lossy if direction.loss else None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Connected."""
@@ -62,19 +82,24 @@ class Pipe(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes to delay."""
         self._direction.passed_bytes += len(data)
+        if self._lossy is not None:
+            self._lossy.offer(data, max(self._loop.time(), self._not_before_s))
+            self._queued_bytes = self._lossy.queued_bytes
+            self._press()
+            return self._arm()
         for at in range(0, len(data), 1400):  # packets: the rate shows within a long message, too
             piece = data[at : at + 1400]
             due_s = self._direction.due_s(max(self._loop.time(), self._not_before_s), len(piece))
             self._queue.append((due_s, piece))
         self._queued_bytes += len(data)
-        if self._direction.bytes_per_s and self._queued_bytes > QUEUE_BYTES and not self._paused:
-            self._paused = True
-            if self.transport is not None:
-                self.transport.pause_reading()
+        self._press()
         self._arm()
 
     def eof_received(self) -> bool:
         """The end passes in order, like bytes."""
+        self._ended = True
+        if self._lossy is not None and self._lossy.next_s is not None:
+            return True  # `_deliver` sees to it once all has arrived
         self._queue.append((max(self._loop.time(), self._not_before_s) + self._direction.delay_s, None))
         self._arm()
         return True
@@ -94,20 +119,37 @@ class Pipe(asyncio.Protocol):
             self.other._blocked = False
             self.other._arm()
 
+    def _press(self) -> None:
+        """Slow the sender down."""
+        if self._direction.bytes_per_s and self._queued_bytes > QUEUE_BYTES and not self._paused:
+            self._paused = True
+            if self.transport is not None:
+                self.transport.pause_reading()
+
     def _arm(self) -> None:
-        if self._timer is None and self._queue and not self._blocked:
-            self._timer = self._loop.call_at(self._queue[0][0], self._deliver)
+        next_s = self._lossy.next_s if self._lossy is not None else None
+        if next_s is None and self._queue:
+            next_s = self._queue[0][0]
+        if self._timer is not None and next_s is not None and next_s < self._timer.when():
+            self._timer.cancel()
+            self._timer = None
+        if self._timer is None and next_s is not None and not self._blocked:
+            self._timer = self._loop.call_at(next_s, self._deliver)
 
     def _deliver(self) -> None:
         self._timer = None
         out, ended, now_s = bytearray(), False, self._loop.time() + 0.0005
+        if self._lossy is not None:
+            out += self._lossy.take(now_s)
+            if self._ended and self._lossy.next_s is None and not self._queue:
+                self._queue.append((now_s, None))
         while self._queue and self._queue[0][0] <= now_s and not ended:
             piece = self._queue.popleft()[1]
             if piece is None:
                 ended = True
             else:
                 out += piece
-        self._queued_bytes -= len(out)
+        self._queued_bytes = self._queued_bytes - len(out) if self._lossy is None else self._lossy.queued_bytes
         target = self.other.transport if self.other is not None else None
         if target is not None and not target.is_closing():
             if out:
@@ -141,6 +183,10 @@ class Shaper:
                 for pipe in pipes:
                     if pipe.transport is not None:
                         pipe.transport.abort()
+        if words[:1] == ["busy"]:
+            busy, self.down.busy = self.down.busy, []
+            writer.write(json.dumps(busy).encode() + b"\n")
+            return writer.close()
         told = {"up": self.up.passed_bytes, "down": self.down.passed_bytes, "connections": self.connections}
         writer.write(json.dumps(told).encode() + b"\n")
         writer.close()
@@ -173,8 +219,8 @@ async def run(options: argparse.Namespace) -> None:
     shaper = Shaper(
         options.host,
         options.port,
-        Direction(options.delay_ms / 1000, rate),
-        Direction(options.delay_ms / 1000, rate),
+        Direction(options.delay_ms / 1000, rate, options.loss),
+        Direction(options.delay_ms / 1000, rate, options.loss),
     )
     loop = asyncio.get_running_loop()
     server = await loop.create_server(shaper.accept, "127.0.0.1", 0, backlog=512)
@@ -194,6 +240,7 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--delay-ms", type=float, default=150.0, help="one way")
     parser.add_argument("--kbit-s", type=float, default=0.0, help="each way; 0 for no limit")
+    parser.add_argument("--loss", type=float, default=0.0, help="share of packets that are lost, each way")
     parser.add_argument("--ready-file", required=True)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(run(parser.parse_args()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from evaluation.linkbench.site import DOMAIN
 from proxy.link.pairing import pair_here
 
 ROOT = Path(__file__).parents[2]
-START_S = 90.0
+START_S = 240.0  # on a busy machine
 HOSTS = 16
 JOINTS = ("chain", "link", "bare")
 
@@ -57,6 +58,7 @@ class Stand:
     https_port: int
     control: int
     proxies: list[psutil.Process]
+    ledger: Path | None = None  # downstream's
 
     def url(self, host: int | str, path: str, scheme: str = "https") -> str:
         """The address of a path at one of the hosts."""
@@ -65,10 +67,17 @@ class Stand:
 
     def wire(self, command: str = "stats") -> Wire:
         """What crossed the link; with `cut`, after cutting its connections."""
+        told = self._tell(command)
+        return Wire(told["up"], told["down"], told["connections"])
+
+    def busy(self) -> list[tuple[float, float]]:
+        """When the link carried bytes down since this was last asked, by the monotonic clock; with a rate only."""
+        return [(begins_s, ends_s) for begins_s, ends_s in self._tell("busy")]
+
+    def _tell(self, command: str) -> Any:
         with socket.create_connection(("127.0.0.1", self.control), 5) as control:
             control.sendall(command.encode() + b"\n")
-            told = json.loads(control.makefile().readline())
-        return Wire(told["up"], told["down"], told["connections"])
+            return json.loads(control.makefile().readline())
 
     def cpu_s(self) -> float:
         """Processor time of both proxies until now."""
@@ -77,7 +86,13 @@ class Stand:
 
 @contextlib.contextmanager
 def stand(
-    folder: Path, joint: str, delay_ms: float, kbit_s: float = 0.0, runtime: str = "", encode_deadline_s: float = 5.0
+    folder: Path,
+    joint: str,
+    delay_ms: float,
+    kbit_s: float = 0.0,
+    runtime: str = "",
+    encode_deadline_s: float = 5.0,
+    loss: float = 0.0,
 ) -> Iterator[Stand]:
     """Start all of it, stop it at the end; `joint` is chain, link, or bare (mitmproxy without our addons)."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,12 +112,12 @@ def stand(
             "link_port": 0,
         }
         if joint == "bare":
-            return (yield from _bare(stack, folder, site, delay_ms, kbit_s))
+            return (yield from _bare(stack, folder, site, delay_ms, kbit_s, loss))
         if joint == "link":
             places = folder / "upstream" / "link", folder / "downstream" / "link"
             pair_here(*places)
         far = _proxy(stack, folder, "upstream", upstream)
-        shaped = shaper(stack, folder, far["link_port"] if joint == "link" else far["port"], delay_ms, kbit_s)
+        shaped = shaper(stack, folder, far["link_port"] if joint == "link" else far["port"], delay_ms, kbit_s, loss)
         downstream: dict[str, Any] = {"upstream_ca": far["ca"], "runtime": runtime, "page_text": False}
         if joint == "link":
             downstream |= {"link": "h2", "link_upstream": f"127.0.0.1:{shaped['port']}", "link_repeat_bytes": 0}
@@ -111,11 +126,12 @@ def stand(
         near = _proxy(stack, folder, "downstream", downstream)
         proxies = [psutil.Process(each["pid"]) for each in (far, near)]
         proxy = f"http://127.0.0.1:{near['port']}"
-        yield Stand(proxy, Path(near["ca"]), site["http"], site["https"], shaped["control"], proxies)
+        ledger = folder / "downstream" / "ledger.sqlite"
+        yield Stand(proxy, Path(near["ca"]), site["http"], site["https"], shaped["control"], proxies, ledger)
 
 
 def _bare(
-    stack: contextlib.ExitStack, folder: Path, site: dict[str, Any], delay_ms: float, kbit_s: float
+    stack: contextlib.ExitStack, folder: Path, site: dict[str, Any], delay_ms: float, kbit_s: float, loss: float
 ) -> Iterator[Stand]:
     """Two mitmproxies as they come, chained, with the one addon that resolves the stand's names."""
     resolver = folder / "resolve.py"
@@ -131,7 +147,7 @@ def _bare(
     trust = ["--set", f"ssl_verify_upstream_trusted_ca={folder / 'ca.pem'}"]
     far = _spawn(stack, folder, "bare-upstream", [*dump, *common, *far_options, *trust])
     _await_port(ports[0], far, folder / "bare-upstream.log")
-    shaped = shaper(stack, folder, ports[0], delay_ms, kbit_s)
+    shaped = shaper(stack, folder, ports[0], delay_ms, kbit_s, loss)
     mode = ["--mode", f"upstream:http://127.0.0.1:{shaped['port']}", "--listen-port", str(ports[1])]
     trust = ["--set", f"ssl_verify_upstream_trusted_ca={folder / 'bare-up' / 'mitmproxy-ca-cert.pem'}"]
     near = _spawn(
@@ -147,15 +163,18 @@ def _proxy(stack: contextlib.ExitStack, folder: Path, role: str, settings: dict[
     settings = {"listen_port": 0, "state_dir": str(folder / role)} | settings
     lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
     config = folder / f"{role}.toml"
-    config.write_text(f"[{role}]\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    # what a proxy kept would be measured instead of the link
+    config.write_text(f"[{role}]\n" + "\n".join(lines) + "\n[cache]\nenabled = false\n", encoding="utf-8")
     ready = f"{role}.json"
     command = [sys.executable, "-m", "proxy", role, "--config", str(config), "--ready-file", str(folder / ready)]
     return start(stack, folder, role, command, ready)
 
 
-def shaper(stack: contextlib.ExitStack, folder: Path, port: int, delay_ms: float, kbit_s: float) -> dict[str, Any]:
+def shaper(
+    stack: contextlib.ExitStack, folder: Path, port: int, delay_ms: float, kbit_s: float, loss: float = 0.0
+) -> dict[str, Any]:
     """Start the thin link in front of a port."""
-    command = [sys.executable, "-m", "evaluation.linkbench.shaper", "127.0.0.1", str(port)]
+    command = [sys.executable, "-m", "evaluation.linkbench.shaper", "127.0.0.1", str(port), "--loss", str(loss)]
     options = ["--delay-ms", str(delay_ms), "--kbit-s", str(kbit_s), "--ready-file", str(folder / "shaper.json")]
     return start(stack, folder, "shaper", [*command, *options], "shaper.json")
 
@@ -188,6 +207,11 @@ def _await_port(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
         if process.poll() is not None or time.monotonic() > until:
             raise StandFailed(log.read_text()[-3000:])
         time.sleep(0.1)
+
+
+def end_on_sigterm() -> None:
+    """Let SIGTERM stop what was started, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def free_port() -> int:

@@ -62,6 +62,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """At the upstream proxy: make a one-time code. The running proxy takes it up at once."""
         folder = link_folder(load(config), Role.UPSTREAM)
+        _remind(load(config), Role.UPSTREAM)
         if file is None:
             typer.echo(codes.make(folder, name, minutes * 60))
             return
@@ -94,6 +95,7 @@ def register(app: typer.Typer) -> None:
         except PairingFailed as error:
             fail(str(error))
         typer.echo(f"paired with {host} ({peer.fingerprint[:16]}); https answers are checked with {ca_file(folder)}")
+        _remind(settings, Role.DOWNSTREAM)
 
     @group.command("list")
     def _list(config: ConfigFile = None, role: RoleOption = Role.UPSTREAM) -> None:
@@ -128,6 +130,13 @@ def register(app: typer.Typer) -> None:
         except PairingFailed as error:
             fail(str(error))
         typer.echo(f"this downstream is {mark[:16]} now; the old key is good until the new one was first used")
+
+
+def _remind(config: Config, role: Role) -> None:
+    """A proxy that is started alone uses the link only when it is told to."""
+    if getattr(config, role).link != "h2":
+        more = ", link_host and link_port" if role is Role.UPSTREAM else " and link_upstream"
+        typer.echo(f'for the link to be used, set link = "h2"{more} in [{role}] and start that proxy again', err=True)
 
 
 def link_folder(config: Config, role: Role) -> Path:

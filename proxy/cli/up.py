@@ -28,7 +28,8 @@ from proxy.cli.config import ConfigFile, to_toml
 from proxy.cli.exits import USAGE, fail
 from proxy.config import Config, ConfigError, load
 from proxy.hangup import Terminal
-from proxy.link.pairing import pair_here
+from proxy.link import here
+from proxy.link.peers import PeersUnreadable
 from proxy.supervise import Limits, Ready, Role, Supervisor
 
 CA_NAME = "mitmproxy-ca-cert.pem"
@@ -68,14 +69,16 @@ def register(app: typer.Typer) -> None:
         def read() -> Config:
             found = load(config)
             found = found if state_dir is None else _moved(found, state_dir.absolute())
-            return _paired(found, _run_dir(found))
+            return here.settled(_paired(found, _run_dir(found)))
 
         settings = read()
         run_dir = _run_dir(settings)
         with _only_one(run_dir):
             _check_ports(settings)
-            if settings.upstream.link == settings.downstream.link == "h2":
-                pair_here(_link_dir(settings.upstream.state_dir), _link_dir(settings.downstream.state_dir))
+            try:
+                here.paired(settings)
+            except (PeersUnreadable, OSError) as error:
+                fail(f"the proxies cannot be paired for the link: {error}")
             asyncio.run(_run(settings, run_dir, ready_file, _output(log_dir), read if config else None))
 
 
@@ -222,10 +225,6 @@ def _paired(config: Config, run_dir: Path) -> Config:
     return replace(config, access=replace(config.access, pair_file=str(file)))
 
 
-def _link_dir(state_dir: str) -> Path:
-    return Path(state_dir).expanduser() / "link"
-
-
 def _run_dir(config: Config) -> Path:
     """Where generated files go: beside downstream's state."""
     folder = Path(config.downstream.state_dir).expanduser().absolute().parent / "run"
@@ -262,6 +261,12 @@ def _check_ports(config: Config) -> None:
             where = f"{part.listen_host} port {part.listen_port}"
             remedy = f"stop that, or set listen_port in [{name}] (0: any free one)"
             fail(f"{name} cannot listen on {where}: {problem}; {remedy}")
+    far = config.upstream
+    if far.link == "h2" and (problem := ports.why_not_bindable(far.link_host, far.link_port)):
+        where = f"{far.link_host} port {far.link_port}"
+        fail(
+            f"the link cannot listen on {where}: {problem}; stop that, or set link_port in [upstream] (0: any free one)"
+        )
 
 
 def _output(log_dir: Path | None) -> Callable[[str, str], None]:

@@ -1,4 +1,4 @@
-"""The near end's side of one request or tunnel: a stream of the link on behalf of one loopback connection.
+"""The near end's side of one request: a stream of the link on behalf of one loopback connection.
 
 In: a request, its body, the link's events. Out: the answer on the loopback connection. Refuses: to send again what may
 have had an effect; a request that is safe (RFC 9110, section 9.2.1) and has had no answer is sent once more when the
@@ -14,14 +14,11 @@ from typing import TYPE_CHECKING
 from proxy.link import heads, repeats, text
 from proxy.link.bodies import MAX_BYTES, Known, digest
 from proxy.link.coding import BadCoding
-from proxy.link.dial import LinkDown
+from proxy.link.events import Answered, Came, Cut, Drained, Ended, Event, Fields
 from proxy.link.heads import Ask, BadHead
-from proxy.link.meter import Tally
+from proxy.link.nearstream import NearStream
 from proxy.link.recoding import NearText
 from proxy.link.schedule import Rank
-from proxy.link.session import Answered, Came, Cut, Drained, Ended, Event, Fields, LinkBroken
-from proxy.link.tunnel import KIND, connect_fields
-from proxy.link.wire import Wire
 
 if TYPE_CHECKING:
     from proxy.link.local import LocalConnection
@@ -31,128 +28,9 @@ logger = logging.getLogger("sketchwire.link")
 SAFE = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 HEAD_DEADLINE_S = 300.0  # for an answer to begin; the far end's own deadlines are shorter
 MAX_WHOLE_BYTES = 4 * 1024 * 1024  # of a bundle, which is collected anyway
-STREAM_WAIT_S = 0.02
 
 
-class _NearStream:
-    """What exchanges and tunnels have in common: a stream, and flow control on both sides."""
-
-    def __init__(self, local: LocalConnection) -> None:
-        self._local = local
-        self._wire: Wire | None = None
-        self._stream_id = 0
-        self._tally = Tally()
-        self._starting: asyncio.Task[None] | None = None
-        self._over = False
-        self._unread_bytes = 0  # passed on while the downstream proxy reads slowly
-        self._early: list[bytes] = []  # request bytes until there is a stream
-        self._end_early = False
-
-    def start(self) -> None:
-        """Open the stream now if the link is up, else as soon as it is."""
-        wire = self._local.near.dialer.current
-        if wire is not None and wire.session.can_request:
-            self._begin(wire)
-        else:
-            self._starting = asyncio.get_running_loop().create_task(self._wait())
-
-    def came(self, data: bytes) -> None:
-        """More of the request."""
-        if self._wire is None:
-            self._early.append(data)
-            if sum(map(len, self._early)) > MAX_BYTES:
-                self._local.pause()
-            return
-        if not self._wire.session.send(self._stream_id, data):
-            self._local.pause()
-        self._wire.flush()
-
-    def end(self) -> None:
-        """The request is complete."""
-        if self._wire is None:
-            self._end_early = True
-            return
-        self._wire.session.send(self._stream_id, b"", ended=True)
-        self._wire.flush()
-
-    def cancel(self) -> None:
-        """Nobody wants the answer any more."""
-        self._leave()
-
-    def writable(self) -> None:
-        """The downstream proxy reads on: let more come."""
-        self._give_back()
-
-    def _give_back(self) -> None:
-        if self._wire is not None and self._unread_bytes:
-            self._wire.session.consumed(self._stream_id, self._unread_bytes)
-            self._wire.flush()
-        self._unread_bytes = 0
-
-    def _pass_on(self, data: bytes, link_bytes: int | None = None) -> None:
-        if data:
-            self._local.body(data)
-        self._unread_bytes += len(data) if link_bytes is None else link_bytes
-        if self._local.writable:
-            self._give_back()
-
-    def _fields(self) -> tuple[Fields, Rank, bool]:
-        raise NotImplementedError
-
-    def happened(self, event: Event) -> None:
-        """An event of the link."""
-        raise NotImplementedError
-
-    def lost(self, why: str) -> None:
-        """The connection broke."""
-        raise NotImplementedError
-
-    async def _wait(self) -> None:
-        try:
-            while True:
-                wire = await self._local.near.dialer.connected()
-                if wire.session.can_request:
-                    break
-                await asyncio.sleep(STREAM_WAIT_S)  # as many streams are open as the far end allows
-        except LinkDown:
-            self._over = True
-            return self._local.abort()
-        if not self._over:
-            self._begin(wire)
-
-    def _begin(self, wire: Wire) -> None:
-        fields, rank, ended = self._fields()
-        try:
-            self._stream_id = wire.session.request(fields, rank, ended)
-        except LinkBroken as error:
-            logger.warning("link: no stream: %s", error)
-            self._over = True
-            return self._local.abort()
-        self._wire = wire
-        wire.handlers[self._stream_id] = self
-        before = self._tally
-        self._tally = wire.meter.open(self._stream_id)
-        self._tally.add(before.up_bytes, before.down_bytes)
-        early, self._early = self._early, []
-        for data in early:
-            self.came(data)
-        if self._end_early and not ended:
-            self.end()
-        self._local.resume()
-        wire.flush()
-
-    def _leave(self) -> None:
-        """Give the stream up, if it is still there."""
-        self._over = True
-        if self._starting is not None:
-            self._starting.cancel()
-        if self._wire is not None and self._wire.handlers.pop(self._stream_id, None) is not None:
-            self._wire.session.reset(self._stream_id)
-            self._wire.flush()
-        self._wire = None
-
-
-class NearExchange(_NearStream):
+class NearExchange(NearStream):
     """One request and its answer."""
 
     def __init__(self, local: LocalConnection, ask: Ask, has_body: bool) -> None:
@@ -338,7 +216,7 @@ class NearExchange(_NearStream):
         if may_repeat and self._tries < 2 and (not self._answered or self._whole is not None):
             self._answered, self._whole, self._held_head, self._keep = False, None, None, None
             self._text = None
-            return _NearStream.start(self)
+            return NearStream.start(self)
         logger.info("link: a request failed: %s", why)
         self._fail()
 
@@ -354,61 +232,3 @@ class NearExchange(_NearStream):
     def _forget_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-
-
-class NearTunnel(_NearStream):
-    """A CONNECT from the downstream proxy, or a WebSocket over plain http, whose request is `opening`."""
-
-    def __init__(self, local: LocalConnection, authority: bytes, opening: bytes = b"", ours: Fields = ()) -> None:
-        super().__init__(local)
-        self._authority, self._opening, self._ours = authority, opening, ours
-        self._tunnelling = False
-
-    def end(self) -> None:
-        """The request head of a CONNECT ends at once; only later ends are the tunnel's."""
-        if self._tunnelling:
-            super().end()
-
-    def happened(self, event: Event) -> None:
-        """An event of the link."""
-        match event:
-            case Answered():
-                self._head(event.fields)
-            case Came():
-                self._pass_on(event.data)
-            case Ended():
-                if self._wire is not None:
-                    self._wire.session.send(self._stream_id, b"", ended=True)
-                    self._wire.handlers.pop(self._stream_id, None)
-                    self._wire.flush()
-                self._over, self._wire = True, None
-                self._local.done()
-            case Drained():
-                self._local.resume()
-            case Cut():
-                self.lost("the tunnel was cut")
-            case _:
-                pass
-
-    def lost(self, why: str) -> None:
-        """The tunnel is gone."""
-        self._wire = None
-        self._local.abort()
-
-    def _fields(self) -> tuple[Fields, Rank, bool]:
-        return connect_fields(self._authority, self._ours), Rank(3, shared=True), False
-
-    def _head(self, fields: Fields) -> None:
-        assert self._wire is not None
-        self._wire.meter.label(self._stream_id, KIND)
-        status = heads.answer_from_fields(fields)[0]
-        if not 200 <= status < 300:
-            self._over = True
-            self._local.head(502 if self._opening else status, [(b"Content-Length", b"0"), (b"Connection", b"close")])
-            return
-        self._tunnelling = True
-        if self._opening:
-            self.came(self._opening)
-        else:
-            self._local.head(status, [])
-        self._local.upgrade()

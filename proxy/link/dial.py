@@ -14,11 +14,12 @@ import ssl
 from pathlib import Path
 
 from proxy.link import keys
+from proxy.link.events import Opened
 from proxy.link.meter import Tally, add_totals
 from proxy.link.pairing import Guest
 from proxy.link.peers import Peers
 from proxy.link.secure import Secured, client_context
-from proxy.link.session import PATIENT, Opened, Patience
+from proxy.link.session import PATIENT, Patience
 from proxy.link.wire import Wire
 
 logger = logging.getLogger("sketchwire.link")

@@ -13,10 +13,11 @@ import h11
 
 from proxy.link import heads, repeats, text
 from proxy.link.coding import BadCoding, dictionary_id
+from proxy.link.events import Came, Cut, Drained, Ended, Event, Opened
 from proxy.link.heads import Ask
 from proxy.link.origin import OriginConnection, Place, Pool
 from proxy.link.recoding import FarText
-from proxy.link.session import INTERNAL_ERROR, REFUSED_STREAM, Came, Cut, Drained, Ended, Event, Opened
+from proxy.link.session import INTERNAL_ERROR, REFUSED_STREAM
 from proxy.link.text import Recode
 from proxy.link.wire import Wire
 

@@ -1,7 +1,8 @@
 """The far end: listens for paired near ends and asks the upstream proxy for what they want.
 
 In: connections from anywhere. Out: requests to the upstream proxy on loopback, its answers over the link. Refuses:
-everyone who is not paired, with a closed connection; revoked clients at once, also when they are connected.
+everyone who is not paired, with a closed connection; revoked clients at once, also when they are connected. A client
+that replaced its key may finish over the old connection what it had begun, for a minute, and begin nothing there.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxy.link import keys, pairing
+from proxy.link.events import Opened
 from proxy.link.exchange import FarExchange
 from proxy.link.heads import BadHead
 from proxy.link.meter import Tally, add_totals
 from proxy.link.origin import Pool, source_address
 from proxy.link.peers import Peer, Peers, PeersUnreadable
 from proxy.link.secure import Secured, server_context
-from proxy.link.session import INTERNAL_ERROR, PATIENT, Opened, Patience
+from proxy.link.session import INTERNAL_ERROR, PATIENT, REFUSED_STREAM, Patience
 from proxy.link.tunnel import FarTunnel
 from proxy.link.wire import Wire
 
@@ -27,6 +29,7 @@ logger = logging.getLogger("sketchwire.link")
 
 WATCH_S = 1.0
 MAX_STRANGERS = 32  # connections that are not paired, at one time
+RETIRED_S = 60.0  # for what is under way on a connection whose key was replaced
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class FarEnd:
         self._context = server_context(self._key.certificate, self._key.private, ())
         self._wires: set[Wire] = set()
         self._closed: dict[str, Tally] = {}
+        self._retired: dict[str, tuple[str, float]] = {}  # replaced keys: the new one, and until when streams may go on
         self._server: asyncio.Server | None = None
         self._pool: Pool | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -108,6 +112,7 @@ class FarEnd:
         if peer is None:
             return wire.abort("not paired")
         if peer.replaces:
+            self._retired[peer.replaces] = wire.peer, asyncio.get_running_loop().time() + RETIRED_S
             self._peers.settle(wire.peer)
         logger.info("link: %s connected", peer.name)
 
@@ -125,6 +130,8 @@ class FarEnd:
     def asked(self, wire: Wire, event: Opened) -> None:
         """A request, or a tunnel."""
         assert self._pool is not None
+        if wire.peer in self._retired and wire.peer not in self._known():
+            return wire.session.reset(event.stream_id, REFUSED_STREAM)
         source = source_address(wire.peer, self._upstream[0])
         try:
             if dict(event.fields).get(b":method") == b"CONNECT":
@@ -166,7 +173,10 @@ class FarEnd:
             self._key, self._trusted = key, frozenset(known)
             self._context = server_context(key.certificate, key.private, [peer.pem for peer in known.values()])
         for wire in [each for each in self._wires if each.peer and each.peer not in known]:
-            wire.abort("no longer paired")
+            new, until_s = self._retired.get(wire.peer, ("", 0.0))
+            busy = wire.is_open and wire.session.open_streams
+            if new not in known or not busy or asyncio.get_running_loop().time() >= until_s:
+                wire.abort("no longer paired")
 
     async def _watching(self) -> None:
         while True:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import h11
 
 from proxy.link import heads
-from proxy.link.asked import NearExchange, NearTunnel
+from proxy.link.asked import NearExchange
 from proxy.link.heads import BadHead
+from proxy.link.meter import Tally
+from proxy.link.neartunnel import NearTunnel
 from proxy.link.tunnel import ours_of
 
 if TYPE_CHECKING:
@@ -37,6 +39,11 @@ class LocalConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._exchange: NearExchange | NearTunnel | None = None
         self._raw = False  # a tunnel: bytes are not HTTP any more
+
+    @property
+    def tally(self) -> Tally | None:
+        """What the exchange that is under way weighed until now."""
+        return self._exchange.tally if self._exchange is not None else None
 
     # for the exchange
 
@@ -185,6 +192,8 @@ class LocalConnection(asyncio.Protocol):
         except BadHead as error:
             self._bad(str(error))
             return False
+        if isinstance(self._exchange, NearTunnel) and self._transport is not None:
+            self.near.tunnelled(int(self._transport.get_extra_info("peername")[1]), self._exchange)
         self._exchange.start()
         return True
 

@@ -21,6 +21,7 @@ from proxy.link.bodies import Bodies
 from proxy.link.dial import Dialer
 from proxy.link.local import LocalConnection
 from proxy.link.meter import Tally
+from proxy.link.neartunnel import NearTunnel
 from proxy.link.session import PATIENT, Patience
 
 logger = logging.getLogger("sketchwire.link")
@@ -49,6 +50,7 @@ class NearEnd:
         self._dialer: Dialer | None = None
         self._connections: set[LocalConnection] = set()
         self._tallies: OrderedDict[str, Tally] = OrderedDict()
+        self._tunnels: OrderedDict[int, NearTunnel] = OrderedDict()
         self._numbers = itertools.count(1)
 
     @property
@@ -101,6 +103,26 @@ class NearEnd:
         if len(self._tallies) > REMEMBERED:
             self._tallies.popitem(last=False)
         return number
+
+    def tunnel(self, local_port: int) -> Tally | None:
+        """What the latest tunnel from this port of the downstream proxy weighed until now; None when it was none."""
+        found = self._tunnels.get(local_port)
+        return found.tally if found is not None else None
+
+    def under_way(self) -> Tally:
+        """What the exchanges and tunnels that are open weighed until now."""
+        sums = Tally()
+        for connection in self._connections:
+            if (tally := connection.tally) is not None:
+                sums.add(tally.up_bytes, tally.down_bytes)
+        return sums
+
+    def tunnelled(self, local_port: int, tunnel: NearTunnel) -> None:
+        """A tunnel was asked for."""
+        self._tunnels[local_port] = tunnel
+        self._tunnels.move_to_end(local_port)
+        if len(self._tunnels) > REMEMBERED:
+            self._tunnels.popitem(last=False)
 
     def opened(self, connection: LocalConnection) -> None:
         """The downstream proxy connected."""

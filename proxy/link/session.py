@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 import h2.config
@@ -25,9 +25,9 @@ import h2.settings
 from hpack import NeverIndexedHeaderTuple
 from hpack.exceptions import HPACKError
 
+from proxy.link.events import Answered, Came, Cut, Drained, Ended, Event, Fields, Leaving, Opened
 from proxy.link.schedule import Rank, Schedule
 
-Fields = Sequence[tuple[bytes, bytes]]
 CANCEL = int(h2.errors.ErrorCodes.CANCEL)
 INTERNAL_ERROR = int(h2.errors.ErrorCodes.INTERNAL_ERROR)
 REFUSED_STREAM = int(h2.errors.ErrorCodes.REFUSED_STREAM)
@@ -39,6 +39,7 @@ MAX_STREAMS = 512
 HEADER_TABLE_BYTES = 32 * 1024
 HEADER_LIST_BYTES = 128 * 1024
 DATA_BYTES = 16_000  # with its frame head it fits one TLS record
+RECORD_BYTES = 2_048  # a TLS record adds 22 bytes
 LAST_STREAM_ID = 2**30
 TEXT_SETTING = 0xF5  # which dictionary for text the sender has (hyperframe writes one byte of an identifier)
 
@@ -63,63 +64,6 @@ _ONE_TIME = frozenset(
 
 class LinkBroken(Exception):
     """The peer does not keep to the protocol; the connection must be closed, after sending what `take` still has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The peer asks for something (far end)."""
-
-    stream_id: int
-    fields: Fields
-    ended: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The head of an answer came (near end)."""
-
-    stream_id: int
-    fields: Fields
-    ended: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Came:
-    """Body bytes came. They count against the stream's window until `consumed` is called."""
-
-    stream_id: int
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The peer has sent all of its body."""
-
-    stream_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A stream is over before its end; `unprocessed` when the peer has certainly done nothing for it."""
-
-    stream_id: int
-    code: int
-    unprocessed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Drained:
-    """What waited to be sent on a stream is below the mark where its source should go on."""
-
-    stream_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Leaving:
-    """The peer will close; no new streams on this connection."""
-
-
-Event = Opened | Answered | Came | Ended | Cut | Drained | Leaving
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,14 +257,20 @@ class Session:
             yield self._events.popleft()
 
     def take(self, limit_bytes: int) -> bytes:
-        """Bytes for the socket: everything about the connection and heads, and body bytes up to about the limit."""
+        """Bytes for the socket, to be encrypted together: all about the connection, heads, body bytes up to the limit.
+
+        They end where a body ends once they are worth a TLS record: the peer cannot read a record before all of it has
+        come, and on a thin link a picture would wait for the beginning of the next ones.
+        """
         out = bytearray(self._h2.data_to_send())
         while self._schedule and len(out) < limit_bytes:
             stream_id = self._schedule.next(self._can_send)
             if stream_id is None:
                 break
-            self._send_some(stream_id, self._streams[stream_id])
+            ended = self._send_some(stream_id, self._streams[stream_id])
             out += self._h2.data_to_send()
+            if ended and len(out) >= RECORD_BYTES:
+                break
         return bytes(out)
 
     def tick(self, now_s: float) -> bool:
@@ -346,7 +296,8 @@ class Session:
             return False
         return not stream.waiting or self._h2.local_flow_control_window(stream_id) > 0
 
-    def _send_some(self, stream_id: int, stream: _Stream) -> None:
+    def _send_some(self, stream_id: int, stream: _Stream) -> bool:
+        """Send a frame's worth of a body; returns whether that was its end."""
         piece = b""
         if stream.waiting:
             room = min(self._h2.local_flow_control_window(stream_id), DATA_BYTES, self._h2.max_outbound_frame_size)
@@ -367,6 +318,7 @@ class Session:
         if ended:
             stream.local_done = True
             self._finish(stream_id, stream)
+        return ended
 
     def _handle(self, event: h2.events.Event) -> None:
         match event:

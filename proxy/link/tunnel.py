@@ -12,8 +12,9 @@ from collections.abc import Iterable
 import h11
 
 from proxy.link import heads
+from proxy.link.events import Came, Cut, Drained, Ended, Event, Fields, Opened
 from proxy.link.origin import OriginConnection, Pool
-from proxy.link.session import INTERNAL_ERROR, REFUSED_STREAM, Came, Cut, Drained, Ended, Event, Fields, Opened
+from proxy.link.session import INTERNAL_ERROR, REFUSED_STREAM
 from proxy.link.wire import Wire
 
 KIND = "tunnel"

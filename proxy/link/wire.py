@@ -15,11 +15,12 @@ import ssl
 from typing import Protocol
 
 from proxy.link.coding import dictionary_id
+from proxy.link.events import Cut, Event, Leaving, Opened
 from proxy.link.frames import FrameTally
 from proxy.link.meter import Meter
 from proxy.link.pairing import Guest
 from proxy.link.secure import LINK_PROTOCOL, PAIR_PROTOCOL, Secured
-from proxy.link.session import PATIENT, Cut, Event, Leaving, LinkBroken, Opened, Patience, Session
+from proxy.link.session import PATIENT, LinkBroken, Patience, Session
 
 logger = logging.getLogger("sketchwire.link")
 

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from proxy.link import codes, dropped, heads, repeats
 from proxy.link.bodies import Bodies, digest
+from proxy.link.events import Answered, Came, Cut, Drained, Ended, Opened
 from proxy.link.frames import PREFACE, FrameTally
 from proxy.link.heads import Ask, BadHead
 from proxy.link.keys import fingerprint_of
 from proxy.link.meter import Meter
 from proxy.link.peers import Peers, PeersUnreadable
 from proxy.link.schedule import FAIR_TURN, Rank, Schedule
-from proxy.link.session import Answered, Came, Cut, Drained, Ended, LinkBroken, Opened, Patience, Session
+from proxy.link.session import LinkBroken, Patience, Session
 
 ROOT = Path(__file__).parents[3]
 GET = Ask(b"GET", b"https", b"example.org", b"/", ())
@@ -113,6 +114,31 @@ def test_urgent_bytes_overtake() -> None:
         near.receive(far.take(16_000), 0.0)
         order += [each.stream_id for each in near.events() if isinstance(each, Came)]
     assert order.count(page) == 7 and order[:6].count(page) == 6
+
+
+def test_what_is_encrypted_together_ends_with_a_body() -> None:
+    """Else a picture that is complete would wait at the near end for the record that has its last bytes."""
+    near, far = connected()
+    streams = [near.request(GET.fields(), Rank(5), ended=True) for _ in range(3)]
+    far.receive(near.take(10**6), 0.0)
+    for stream in streams:
+        far.answer(stream, [(b":status", b"200")], ended=False)
+        far.send(stream, bytes(3_000), ended=True)
+    for stream in streams:
+        near.receive(far.take(10**6), 0.0)
+        assert [event.stream_id for event in near.events() if isinstance(event, Ended)] == [stream]
+    assert far.take(10**6) == b""
+
+
+def test_small_bodies_are_encrypted_together() -> None:
+    near, far = connected()
+    streams = [near.request(GET.fields(), Rank(5), ended=True) for _ in range(3)]
+    far.receive(near.take(10**6), 0.0)
+    for stream in streams:
+        far.answer(stream, [(b":status", b"200")], ended=False)
+        far.send(stream, bytes(300), ended=True)
+    near.receive(far.take(10**6), 0.0)
+    assert len([event for event in near.events() if isinstance(event, Ended)]) == 3
 
 
 def test_cancellation_and_goodbye() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import shutil
+import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,10 +14,13 @@ import pytest
 
 from proxy.link import codes, keys
 from proxy.link.dial import LinkDown
+from proxy.link.events import Cut, Event
 from proxy.link.join import join, replace_key
 from proxy.link.near import NearEnd
 from proxy.link.pairing import PairingFailed
 from proxy.link.peers import Peers
+from proxy.link.schedule import Rank
+from proxy.link.secure import client_context
 from proxy.link.session import Patience
 from tests.proxy.link.ends import Ends, both_ends, plain
 
@@ -285,6 +290,94 @@ async def test_a_replaced_key_takes_over(ends: Ends) -> None:
     assert (await ends.get("https://example.org/2"))[1]
     wire = ends.near.dialer.current
     assert wire is not None
+
+
+async def test_a_key_is_replaced_under_load_and_nothing_breaks(tmp_path: Path) -> None:
+    """What is under way ends whole over the old connection, which begins nothing new; then the old key is worthless."""
+    go_on = asyncio.Event()
+
+    async def answer(line: str, headers: dict[str, str], sent: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n" + b"a" * 20_000)
+        if "/slow" in line:
+            await go_on.wait()
+        writer.write(b"b" * 20_000)
+
+    async with both_ends(tmp_path, answer, repeat_bytes=0) as ends:
+        place, near = ends.folder / "far", ends.folder / "near"
+        slow = asyncio.create_task(ends.get("https://example.org/slow"))
+        async with asyncio.timeout(10):
+            while not ends.upstream.seen:
+                await asyncio.sleep(0.02)
+        old_key = keys.load_or_make(shutil.copytree(near, tmp_path / "old"))  # the files are replaced
+        old_wire = ends.near.dialer.current
+        assert old_wire is not None and old_wire.session.open_streams == 1
+        new = await replace_key(near, "127.0.0.1", ends.far.port)
+        async with asyncio.timeout(30):
+            while old_key.fingerprint in Peers(place).all():
+                assert (await ends.get("https://example.org/meanwhile"))[1].endswith(b"b")
+                await asyncio.sleep(0.05)
+        ends.far._refresh()
+        wire = ends.near.dialer.current
+        assert wire is not None and wire is not old_wire and list(Peers(place).all()) == [new]
+        stream = old_wire.session.request(
+            [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"example.org"), (b":path", b"/no")],
+            Rank(),
+            ended=True,
+        )
+        cut = asyncio.get_running_loop().create_future()
+        old_wire.handlers[stream] = Told(cut)
+        old_wire.flush()
+        event = await asyncio.wait_for(cut, 10)
+        assert isinstance(event, Cut) and event.unprocessed
+        go_on.set()
+        assert (await asyncio.wait_for(slow, 10))[1] == b"a" * 20_000 + b"b" * 20_000
+        async with asyncio.timeout(10):
+            while old_wire.is_open:
+                await asyncio.sleep(0.05)
+        context = client_context(old_key.certificate, old_key.private, [keys.load_or_make(place).pem])
+        with contextlib.suppress(ssl.SSLError, ConnectionError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", ends.far.port, ssl=context)
+            writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(9))
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+
+
+async def test_who_replaced_its_key_and_is_revoked_then_loses_both_connections(tmp_path: Path) -> None:
+    async def answer(line: str, headers: dict[str, str], sent: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n" + (b"a" if "/slow" in line else b"ab"))
+
+    async with both_ends(tmp_path, answer, repeat_bytes=0) as ends:
+        slow = asyncio.create_task(ends.get("https://example.org/slow"))
+        async with asyncio.timeout(10):
+            while not ends.upstream.seen:
+                await asyncio.sleep(0.02)
+        old_wire, old = ends.near.dialer.current, keys.load_or_make(ends.folder / "near").fingerprint
+        new = await replace_key(ends.folder / "near", "127.0.0.1", ends.far.port)
+        async with asyncio.timeout(30):
+            while old in Peers(ends.folder / "far").all():
+                await ends.get("https://example.org/meanwhile")
+                await asyncio.sleep(0.05)
+        wire = ends.near.dialer.current
+        assert wire is not None and old_wire is not None and old_wire.is_open
+        Peers(ends.folder / "far").forget(new[:16])
+        async with asyncio.timeout(10):
+            while wire.is_open or old_wire.is_open:
+                await asyncio.sleep(0.05)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+            await slow
+
+
+class Told:
+    """A handler that hands its first event on."""
+
+    def __init__(self, future: asyncio.Future[Event]) -> None:
+        self._future = future
+
+    def happened(self, event: Event) -> None:
+        if not self._future.done():
+            self._future.set_result(event)
+
+    def lost(self, why: str) -> None:
+        self._future.cancel()
 
 
 async def test_nobody_to_call(tmp_path: Path) -> None:
