@@ -7,8 +7,9 @@ end with 0 when a request failed, a process was replaced, or memory grew faster 
 
 The pair is `sketchwire up` with its runtime, as a user starts it; half of the clients browse over https. Memory is the
 resident memory of all its processes, every two seconds; growth is the slope of a line by least squares through the
-samples after the warm-up (a quarter of the time unless given). The limit holds for all of them together, and for all
-but the encoders, which are replaced when an image takes too long.
+samples after the warm-up, which is the first half unless given: every page is seen, every image encoded and drawn, and
+the caches are full of the site only after some minutes. The limit holds for all of them together, and for all but the
+encoders, which are replaced when an image takes too long.
 """
 
 from __future__ import annotations
@@ -120,6 +121,7 @@ def as_json(plan: Plan, found: Found) -> str:
     return json.dumps(
         {
             "minutes": round(found.seconds / 60, 2),
+            "warm_up_s": round(plan.warm_up_s, 1),
             "clients": plan.clients,
             "requests": found.tally.requests,
             "failed": dict(found.tally.failed),
@@ -136,13 +138,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--clients", type=int, default=10)
     parser.add_argument("--site", type=Path, help="folder with pages; none: a small site made here")
-    parser.add_argument(
-        "--warm-up-s", type=float, help="seconds before memory counts; a quarter of the time unless given"
-    )
+    parser.add_argument("--warm-up-s", type=float, help="seconds before memory counts; half of the time unless given")
     parser.add_argument("--growth-limit-mib", type=float, default=1.0, help="MiB a minute")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     asked = parser.parse_args(arguments)
-    warm_up_s = asked.minutes * 15 if asked.warm_up_s is None else asked.warm_up_s
+    warm_up_s = asked.minutes * 30 if asked.warm_up_s is None else asked.warm_up_s
     plan = Plan(asked.minutes, asked.clients, asked.site, warm_up_s, asked.growth_limit_mib)
     try:
         found = asyncio.run(run(plan))

@@ -1,8 +1,9 @@
 """Keeps answers on a disk: an SQLite index of heads, and a file for each body.
 
 In: heads and bodies, the latter piece by piece. Out: heads by key, whole bodies. Refuses: to grow over its bounds, to
-give out a body that is not what was put in (its digest is checked at each read), and to let a full or broken disk be
-felt: then the store is off for a while, which is said in the log, and everything is a miss.
+show the disk what it keeps (`sealed`), to give out a body that is not what was put in (its digest is checked at each
+read), and to let a full or broken disk be felt: then the store is off for a while, which is said in the log, and
+everything is a miss.
 
 One thread does all the reading and writing; callers wait for heads and bodies, never for what is being written. A body
 is live once its row is committed, so a process that is killed leaves a file without a row at worst, which the next
@@ -28,6 +29,7 @@ from typing import TypeVar
 
 from proxy.cache.entry import Stored, dump, load
 from proxy.cache.keys import Keys
+from proxy.cache.sealed import KEY_BYTES, Seal, seal_of
 
 logger = logging.getLogger("sketchwire.cache")
 T = TypeVar("T")
@@ -38,11 +40,11 @@ MAX_VARIANTS = 16  # of one key
 OFF_S = 300.0
 _PENDING_BYTES = 20 * 1024 * 1024  # of one body, on the way to the disk
 _INDEX, _LOCK, _BODY = "index.sqlite", "lock", ".body"
-_FORMAT = 1
+_FORMAT = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answer (
     id INTEGER PRIMARY KEY, key BLOB NOT NULL, place BLOB NOT NULL, used INTEGER NOT NULL, size INTEGER NOT NULL,
-    head TEXT NOT NULL, file TEXT NOT NULL, digest BLOB NOT NULL
+    head BLOB NOT NULL, file TEXT NOT NULL, digest BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS answer_by_key ON answer (key);
 CREATE INDEX IF NOT EXISTS answer_by_place ON answer (place);
@@ -70,6 +72,7 @@ class Draft:
         self._file = file
         self._size_bytes = self._written_bytes = 0
         self._digest = hashlib.blake2b(digest_size=20)
+        self._cipher = store.seal.body(file)
         self._descriptor: int | None = None
         self._over = False
 
@@ -106,7 +109,8 @@ class Draft:
         try:
             if self._descriptor is None:
                 self._descriptor = self._store.create(self._file)
-            rest = memoryview(chunk)
+            sealed = self._cipher.update(chunk)
+            rest = memoryview(sealed)
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError:
@@ -114,7 +118,7 @@ class Draft:
             self._unlink()
             raise
         self._written_bytes += len(chunk)
-        self._digest.update(chunk)
+        self._digest.update(sealed)
 
     def _finish(self, key: bytes, place: bytes, stored: Stored) -> None:
         if self._descriptor is None and self._size_bytes == 0:
@@ -152,6 +156,7 @@ class Store:
         self._off_until_s = float("-inf")
         self._used = 0
         self._keys: dict[bytes, int] = {}  # how many answers a key has, so that most misses need no look
+        self.seal = Seal(secrets.token_bytes(KEY_BYTES))  # until the folder is open
         self._base: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="http-cache")
@@ -248,6 +253,7 @@ class Store:
                 self._lock = None
                 logger.warning("another process uses the HTTP cache's folder; this one goes on without")
                 return
+        self.seal = seal_of(self._folder)
         try:
             self._base = self._opened()
             self._count()
@@ -332,7 +338,7 @@ class Store:
         found: list[Found] = []
         for number, key, size, file, head, digest in rows:
             try:
-                found.append(Found(number, key, load(head), size, file, digest))
+                found.append(Found(number, key, load(self.seal.open_head(head)), size, file, digest))
             except ValueError:
                 logger.warning("an entry of the HTTP cache cannot be read and is dropped")
                 self._delete([(number, key, size, file)])
@@ -342,21 +348,21 @@ class Store:
         row = (found.number, found.key, found.size_bytes, found.file)
         try:
             with (self._folder / found.file).open("rb") as file:
-                body = file.read(found.size_bytes + 1)
+                sealed = file.read(found.size_bytes + 1)
         except FileNotFoundError:
             self._delete([row])
             return None
-        if len(body) != found.size_bytes or hashlib.blake2b(body, digest_size=20).digest() != found.digest:
+        if len(sealed) != found.size_bytes or hashlib.blake2b(sealed, digest_size=20).digest() != found.digest:
             logger.warning("a body in the HTTP cache is damaged and is dropped")
             self._delete([row])
             return None
         if self._base is not None and self._now_s() >= self._off_until_s:
             self._used += 1
             self._base.execute("UPDATE answer SET used = ? WHERE id = ?", (self._used, found.number))
-        return body
+        return self.seal.body(found.file).update(sealed)
 
     def _update(self, found: Found, stored: Stored) -> None:
-        self._there().execute("UPDATE answer SET head = ? WHERE id = ?", (dump(stored), found.number))
+        self._there().execute("UPDATE answer SET head = ? WHERE id = ?", (self.seal.head(dump(stored)), found.number))
 
     def insert(self, key: bytes, place: bytes, stored: Stored, size: int, file: str, digest: bytes) -> None:
         """Make a body live, in place of what its key had for the same nominated fields."""
@@ -364,16 +370,22 @@ class Store:
         before = base.execute(
             "SELECT id, key, size, file, head FROM answer WHERE key = ? ORDER BY id", (key,)
         ).fetchall()
-        same = [row[:4] for row in before if _nominated(row[4]) in (None, stored.nominated)]
+        same = [row[:4] for row in before if self._nominated(row[4]) in (None, stored.nominated)]
         others = [row[:4] for row in before if row[:4] not in same]
         self._used += 1
-        row = (key, place, self._used, size, dump(stored), file, digest)
+        row = (key, place, self._used, size, self.seal.head(dump(stored)), file, digest)
         base.execute(
             "INSERT INTO answer (key, place, used, size, head, file, digest) VALUES (?, ?, ?, ?, ?, ?, ?)", row
         )
         self._counted(key, size, 1)
         self._delete([*same, *others[: max(0, len(others) - MAX_VARIANTS + 1)]])
         self._evict()
+
+    def _nominated(self, head: bytes) -> tuple[tuple[str, str], ...] | None:
+        try:
+            return load(self.seal.open_head(head)).nominated
+        except ValueError:
+            return None
 
     def _evict(self) -> None:
         while self.entries and (self.size_bytes > self._max_bytes or self.entries > MAX_ENTRIES):
@@ -419,10 +431,3 @@ class Store:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def _nominated(head: str) -> tuple[tuple[str, str], ...] | None:
-    try:
-        return load(head).nominated
-    except ValueError:
-        return None

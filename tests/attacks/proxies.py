@@ -41,15 +41,22 @@ class Process:
 
 
 def start(role: str, folder: Path, **tables: dict[str, object]) -> Process:
-    """Start a proxy with these tables and wait until it is ready; it ends with `stop`."""
+    """Start a proxy with these tables and wait until it is ready; it ends with `stop`.
+
+    Its HTTP cache is off unless a table says otherwise: what is tried is to reach servers.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    tables = {**tables, role: {"listen_port": 0, "state_dir": str(folder / role), **tables.get(role, {})}}
+    tables = {
+        "cache": {"enabled": False},
+        **tables,
+        role: {"listen_port": 0, "state_dir": str(folder / role), **tables.get(role, {})},
+    }
     config, ready, log = folder / f"{role}.toml", folder / f"{role}.json", folder / f"{role}.log"
     write_config(config, **tables)
     command = [sys.executable, "-m", "proxy", role, "--config", str(config), "--ready-file", str(ready)]
     with log.open("wb") as out:
         popen = subprocess.Popen([*command, "--drain-s", "2"], stdout=out, stderr=subprocess.STDOUT, cwd=ROOT)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while not ready.exists():
         if popen.poll() is not None or time.monotonic() > until:
             popen.kill()
@@ -70,7 +77,8 @@ class Server:
 
     def __init__(self, name: str) -> None:
         self.seen: list[bytes] = []
-        seen = self.seen
+        self.answer_after_s = 0.0
+        seen, server = self.seen, self
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
@@ -84,6 +92,7 @@ class Server:
                         if came.endswith(b"\r\n\r\n"):
                             seen.append(came)
                             came = b""
+                            time.sleep(server.answer_after_s)
                             self.request.sendall(head + body)
                 if came:
                     seen.append(came)

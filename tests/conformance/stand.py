@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.conformance.origin import RawOrigin, Request, Script, always
 from tests.conformance.wire import LIMIT_S, Answer, Wire
 from tests.e2e.certificates import make_authority, make_leaf
-from tests.e2e.conftest import Process, start_proxy
+from tests.e2e.conftest import CACHED, Process, start_proxy
 
 HOST = "www.conform.test"
 OTHER_PROXY = "/usr/bin/ziproxy"
@@ -132,7 +132,8 @@ async def pair(folder: Path, **upstream: object) -> AsyncIterator[Stand]:
         "max_image_bytes": 8 << 20,
         **upstream,
     }
-    patient = {"access": {"connect_deadline_s": 60.0}}  # a thousand requests at once, on a machine of two cores
+    # a thousand requests at once, on a machine of two cores; the cache as it is unless configured
+    patient: dict[str, dict[str, object]] = {"access": {"connect_deadline_s": 60.0}, **CACHED}
     processes: list[Process] = []
     try:
         processes.append(await asyncio.to_thread(start_proxy, "upstream", folder, far, 2.0, patient))

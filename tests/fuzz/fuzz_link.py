@@ -1,8 +1,9 @@
 """Feeds the link's parsers with mutated, cut and random bytes: anything but their own refusals is a finding.
 
-`python tests/fuzz/fuzz_link.py [COUNT] [SEED]` prints how many inputs each target took and refused. The targets are the
-HTTP/2 session of both ends (with `FrameTally` and `Meter` beside it), the heads of both sides, the digest field, the
-pairing messages, the peers' file and what a browser's request may do to the session of the far end.
+`python tests/fuzz/fuzz_link.py [COUNT] [SEED] [TARGET]` prints how many inputs each target took and refused; with
+TARGET all of them go to one. The targets are the HTTP/2 session of both ends (with `FrameTally` and `Meter` beside it),
+the heads of both sides, the digest field, the decoders of text, the pairing messages, the peers' file and what a
+browser's request may do to the session of the far end.
 """
 
 import contextlib
@@ -21,6 +22,7 @@ import zstandard
 
 from proxy.link import codes, heads, keys, repeats
 from proxy.link.coding import BadCoding
+from proxy.link.events import Answered, Came, Ended, Opened
 from proxy.link.frames import FrameTally
 from proxy.link.heads import BadHead
 from proxy.link.meter import Meter
@@ -28,7 +30,7 @@ from proxy.link.pairing import Asking, Guest, PairingFailed
 from proxy.link.peers import FILE, Peers, PeersUnreadable
 from proxy.link.recoding import FarText, NearText
 from proxy.link.schedule import Rank
-from proxy.link.session import Answered, Came, Ended, LinkBroken, Opened, Session
+from proxy.link.session import LinkBroken, Session
 from proxy.link.text import Recode, Restored
 
 Target = Callable[[random.Random], bool]
@@ -296,8 +298,8 @@ def odd_json(chance: random.Random) -> bytes:
     return json.dumps(chance.choice(values)).encode() + b"\n"
 
 
-def fuzz(count: int, seed: int, folder: Path) -> dict[str, list[int]]:
-    """Run `count` inputs; returns how many each target took and refused."""
+def fuzz(count: int, seed: int, folder: Path, only: str = "") -> dict[str, list[int]]:
+    """Run `count` inputs, all on the target `only` if one is named; returns how many each took and refused."""
     chance = random.Random(seed)
     targets: list[tuple[str, Target, int]] = [
         ("session", sessions(*recorded()), 8),
@@ -309,6 +311,7 @@ def fuzz(count: int, seed: int, folder: Path) -> dict[str, list[int]]:
         ("peers", peer_files(folder), 1),
         ("strangers", strangers(folder), 1),
     ]
+    targets = [each for each in targets if only in ("", each[0])]
     told = {name: [0, 0] for name, _, _ in targets}
     weights = [weight for _, _, weight in targets]
     for name, target, _ in chance.choices(targets, weights, k=count):
@@ -321,7 +324,8 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 500_000
     start = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        told = fuzz(count, int(sys.argv[2]) if len(sys.argv) > 2 else 1, Path(folder))
+        seed = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+        told = fuzz(count, seed, Path(folder), sys.argv[3] if len(sys.argv) > 3 else "")
     parts = ", ".join(f"{name} {took} taken {refused} refused" for name, (took, refused) in told.items())
     print(f"{count} inputs: {parts}; no crash; {time.monotonic() - start:.0f} s")
 

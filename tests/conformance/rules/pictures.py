@@ -12,6 +12,8 @@ import imagecodecs
 import numpy as np
 from PIL import Image, ImageCms
 
+from proxy.encode.animate import Timing, timing
+from proxy.sniff import sniff
 from tests.conformance.origin import Fields, raw
 from tests.conformance.rule import JPEG, PHOTO, opened, passes, picture, rewritten, rule, saved, shown, untouched
 from tests.conformance.stand import Got, Stand
@@ -39,6 +41,42 @@ for _kind, _type in (("GIF", "gif"), ("WEBP", "webp"), ("PNG", "png"), ("AVIF", 
             image.seek(1)
             image.load()
             assert image.info.get("duration") == 120
+
+
+@rule(
+    "moving-smaller",
+    "An animated GIF is sent smaller where the browser shows animated WebP: the same frames, times and rounds",
+    "FACTS",
+)
+async def smaller_moving(stand: Stand) -> None:
+    frames = [picture(240, 160).rotate(7 * n) for n in range(6)]
+    durations = [40, 80, 120, 300, 40, 900]
+    body = saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=2)
+    got = await stand.ask(raw(200, typed("gif"), body))
+    assert len(got.answer.body) < 0.6 * len(body) and sniff(got.answer.body) == got.answer.type
+    assert timing(got.answer.body) == timing(body) == Timing(tuple(durations), 3)
+    shown(got, frames[0])
+
+
+@rule("moving-alpha", "An animation's transparency is the same in every frame, pixel by pixel", "FACTS")
+async def moving_alpha(stand: Stand) -> None:
+    frames = [see_through(size=(120, 80)).rotate(20 * n) for n in range(4)]
+    body = saved(frames[0], "PNG", save_all=True, append_images=frames[1:], duration=90)
+    got = await stand.ask(raw(200, typed("png"), body))
+    assert timing(got.answer.body) == timing(body)
+    with Image.open(io.BytesIO(body)) as before, Image.open(io.BytesIO(got.answer.body)) as after:
+        for n in range(4):
+            before.seek(n)
+            after.seek(n)
+            alphas = [np.asarray(each.convert("RGBA"))[..., 3] for each in (before, after)]
+            assert np.array_equal(*alphas), n
+
+
+@rule("moving-old-browser", "A browser that does not say it shows WebP gets an animation as it is", "RFC 9110 12.5.1")
+async def old_browser_moving(stand: Stand) -> None:
+    body = moving("GIF", 6)
+    got = await stand.ask(raw(200, typed("gif"), body), accept="image/png,image/*;q=0.8,*/*;q=0.5")
+    untouched(got, 200, typed("gif"), body)
 
 
 def see_through(kind: str = "RGBA", size: tuple[int, int] = (300, 200)) -> Image.Image:

@@ -133,6 +133,32 @@ async def hinted_image(stand: Stand) -> None:
     shown(await stand.ask(b"HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n" + raw(200, JPEG, PHOTO)))
 
 
+@rule(
+    "interim-left-out",
+    "Early hints end at the proxy (a departure from the standard: browsers heed them over HTTP/2 only, and old clients "
+    "take them for the answer)",
+    "RFC 9110 15.2; RFC 8297 3",
+)
+async def left_out(stand: Stand) -> None:
+    got = await stand.ask(interim(b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload"), accept=PAGE)
+    assert got.answer.interim == () and got.answer.get("link") is None and got.answer.body == PAGE_BODY
+
+
+@rule(
+    "interim-expect-end", "The proxy itself answers 100 Continue: the origin gets the body unasked", "RFC 9110 10.1.1"
+)
+async def expect_end(stand: Stand) -> None:
+    got = await stand.ask(raw(200, TEXT, b"done"), (("Expect", "100-continue"),), method="POST", body=b"x" * 3000)
+    assert got.answer.interim == (100,) and got.answer.body == b"done"
+    assert got.asked.body == b"x" * 3000 and got.asked.get("expect") is None
+
+
+@rule("interim-expect-odd", "Another expectation is no reason to hang", "RFC 9110 10.1.1")
+async def expect_odd(stand: Stand) -> None:
+    got = await stand.ask(raw(200, TEXT, b"done"), (("Expect", "miracles"),), method="POST", body=b"some body")
+    assert got.answer.status in (200, 417)
+
+
 @rule("interim-expect", "A client that waits for 100 Continue gets it, and its body arrives", "RFC 9110 10.1.1")
 async def expect(stand: Stand) -> None:
     path = stand.place(raw(200, TEXT, b"done"))

@@ -15,6 +15,7 @@ import pytest
 
 from proxy.cache.entry import Stored
 from proxy.cache.keys import KeyMaker, Keys
+from proxy.cache.sealed import KEY_FILE
 from proxy.cache.store import ENTRY_BYTES, MAX_VARIANTS, OFF_S, Store
 from proxy.headers import Headers
 
@@ -53,6 +54,21 @@ async def bodies(store: Store, at: Keys) -> list[bytes | None]:
 
 def files(store_folder: Path) -> list[Path]:
     return sorted(store_folder.glob("*.body"))
+
+
+async def test_the_disk_shows_nothing_and_without_the_key_nothing_is_found(store: Store, tmp_path: Path) -> None:
+    await put(store, keys("a"), b"the secret in the page" * 100, head(tag='"the secret in the head"'))
+    await store.close()
+    for file in (tmp_path / "cache").iterdir():
+        assert b"secret" not in file.read_bytes(), file.name
+    (tmp_path / "cache" / KEY_FILE).unlink()
+    again = Store(tmp_path / "cache", 1_000_000, 200_000)
+    await again.open()
+    assert await again.find(keys("a")) == []
+    assert again.entries == 0 and not files(tmp_path / "cache")
+    await put(again, keys("a"), b"new")
+    assert await bodies(again, keys("a")) == [b"new"]
+    await again.close()
 
 
 async def test_what_is_put_comes_back_also_after_a_restart(store: Store, tmp_path: Path) -> None:
