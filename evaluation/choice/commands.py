@@ -30,7 +30,7 @@ Limit = Annotated[int, typer.Option(help="Take only so many images of the half; 
 
 @choice.command("calibrate")
 def calibrate_command(
-    data: Data,
+    data: Annotated[list[Path], typer.Option("--data", help="Folder of images; give it again for more.", exists=True)],
     kept: Kept,
     limit: Limit = 0,
     write: Annotated[bool, typer.Option("--write", help="Write proxy/encode/calibration.json.")] = False,

@@ -17,7 +17,7 @@ READ_CHARS = 4000  # no more than this is looked at
 MIN_LETTERS = 3
 _PUNCTUATION = frozenset(" ,.;:'’‘“”\"!?&%/–—-")
 _ADDRESS = re.compile(
-    r"(?:https?|ftp|file|data|javascript|mailto)\s*:|\bwww\.|[\w.+-]+@[\w-]+\.\w|\b[\w-]+\.(?:com|org|net|io|ru|cn|info|"
+    r"(?:https?|ftp|file|data|javascript|mailto)\s*:|:\s?//|\bwww\.|[\w.+-]+@[\w-]+\.\w|\b[\w-]+\.(?:com|org|net|io|ru|cn|info|"
     r"biz|xyz|top|site|online|app|dev|gov|edu)\b|\b\d{1,3}(?:\.\d{1,3}){3}\b",
     re.IGNORECASE,
 )
@@ -56,14 +56,20 @@ _OPENING = re.compile(r"^(?:caption|description|answer|image|alt(?: text)?)\s*[:
 def clean(text: str, limit_chars: int) -> str | None:
     """`text` as plain words of at most `limit_chars`, or None when it is not to be used."""
     text = visible(text[:READ_CHARS])
-    if any(pattern.search(text) for pattern in (_ADDRESS, _MARKUP, _ORDERS, _AS_ASSISTANT)):
+    if _forbidden(text):
         return None
     plain = "".join(c if c in _PUNCTUATION or unicodedata.category(c)[0] in "LMN" else " " for c in text)
     plain = _OPENING.sub("", " ".join(plain.split())).strip(" \"'“”‘’,;:–—-/&").strip()
     if len(plain) > limit_chars:
         cut = plain.rfind(" ", 0, limit_chars + 1)
         plain = plain[: cut if cut > limit_chars // 2 else limit_chars].rstrip(" ,;:–—-/&")
+    if _forbidden(plain):  # what symbols stood between
+        return None
     return plain if sum(c.isalpha() for c in plain) >= MIN_LETTERS else None
+
+
+def _forbidden(text: str) -> bool:
+    return any(pattern.search(text) for pattern in (_ADDRESS, _MARKUP, _ORDERS, _AS_ASSISTANT))
 
 
 def without_secrets(text: str) -> str:

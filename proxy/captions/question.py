@@ -53,7 +53,8 @@ def text_of(answer: Any) -> str:
     except (KeyError, IndexError, TypeError) as error:
         raise ValueError("no message in the answer") from error
     if isinstance(content, list):  # some servers answer in parts
-        content = "".join(part.get("text", "") for part in content if isinstance(part, dict))
+        parts = [part.get("text") for part in content if isinstance(part, dict)]
+        content = "".join(part for part in parts if isinstance(part, str))
     if not isinstance(content, str) or not content.strip():
         raise ValueError("an empty message")
     return content

@@ -12,26 +12,20 @@ serves well becomes a classical file where the receiver can show one. `proxy.enc
 from __future__ import annotations
 
 import hashlib
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from math import sqrt
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from proxy.bundle import MEDIA_TYPE, Bundle, Rectangle, Salient, pack
-from proxy.bundle.pixels import crops
-from proxy.bundle.preview import render
-from proxy.bundle.resample import resize
+from proxy.bundle import MEDIA_TYPE, Salient, pack
 from proxy.encode import classical
-from proxy.encode.analyse import GENERATED, Analysis, analyse
+from proxy.encode.analyse import GENERATED, Kind, analyse
+from proxy.encode.animate import animate
 from proxy.encode.choose import MAX_SHARE, Bundled, Filed, Kept, choose
 from proxy.encode.edges import edges_within
-from proxy.encode.floor import Estimate, Judge
-from proxy.encode.pictures import SEARCH_SPEED, avif_picture, best_coding, palette, reduced
-from proxy.encode.prompt import prompt_for
+from proxy.encode.floor import Judge
+from proxy.encode.ladder import LADDER, Rung, climb
+from proxy.encode.pictures import SEARCH_SPEED, avif_picture, palette, reduced
 from proxy.encode.request import (
     AUTO,
     EDGES,
@@ -48,55 +42,21 @@ from proxy.encode.request import (
 )
 from proxy.encode.salient import Findings, atlas, detect
 from proxy.encode.salient.boxes import rectangles, scaled
+from proxy.encode.salient.truth import as_true
 from proxy.encode.salient.verdict import named_logo, verdict
-from proxy.encode.source import Source, open_full, open_source
+from proxy.encode.source import open_full, open_source
+from proxy.encode.work import Clock, Work
 from proxy.policy import Reason, Skip
 
-# Bytes grow with the side, not the area: a picture twice as wide is looked at in the same column of the same page.
-BYTES_PER_SIDE_PX = 3.0
-MIN_BUDGET_BYTES = 1200.0
-# (divisor, AVIF quality) of thumbnails, by rising bytes and quality; START is where most photographs' search begins
-LADDER = (
-    *((4, 30), (4, 45), (3, 20), (3, 30)),
-    *((2, 14), (2, 18), (2, 22), (2, 26), (2, 30), (2, 35), (2, 41), (2, 48), (2, 56)),
-)
-START = 8
 EDGE_SHARE = 0.9
 MIN_AUTO_PIXELS = 64 * 64
-TEXT_ENGINES = frozenset(("diffusion",))
-DIGEST_BYTES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """An image on its way through the stages."""
-
-    request: EncodeRequest
-    source: Source
-    analysis: Analysis
-    digest: bytes
-    judge: Judge
-    clock: _Clock
-
-    @property
-    def budget_bytes(self) -> float:
-        height, width = self.source.rgb.shape[:2]
-        return max(BYTES_PER_SIDE_PX * sqrt(width * height), MIN_BUDGET_BYTES)
-
-    def bundle(self) -> Bundle:
-        """The frame of the bundle, still without sections."""
-        seed = self.request.seed if self.request.seed is not None else int.from_bytes(self.digest[:4], "big")
-        return Bundle(self.source.width_px, self.source.height_px, seed, original_sha256=self.digest[:DIGEST_BYTES])
-
-    def with_prompt(self, bundle: Bundle) -> Bundle:
-        request = self.request
-        words = prompt_for(request.words, request.words_known_downstream, self.source.rgb, self.analysis.kind)
-        return replace(bundle, prompt=words)
+LOGOS = "logos"  # the detector that reads the page
+ANIMATION = "animation"  # the kind of what moves
 
 
 def encode(request: EncodeRequest) -> Encoded | Declined:
     """What is sent instead of `request.data`, or why nothing is. Never raises on bad images."""
-    clock = _Clock()
+    clock = Clock()
     automatic = request.mode == AUTO
     if request.tier == OFF:
         return Declined(Reason.TIER, "the tier is off")
@@ -107,6 +67,8 @@ def encode(request: EncodeRequest) -> Encoded | Declined:
     if isinstance(source, Skip):
         if automatic and source.reason is Reason.ALPHA and request.formats:
             return _transparent(request, source, clock)
+        if automatic and source.reason is Reason.ANIMATED and request.moving:
+            return _moving(request, clock)
         return Declined(source.reason, source.detail, stage_ms=clock.stage_ms)
     if automatic and source.width_px * source.height_px < MIN_AUTO_PIXELS:
         return Declined(Reason.TOO_SMALL, f"{source.width_px}×{source.height_px} px", stage_ms=clock.stage_ms)
@@ -114,16 +76,16 @@ def encode(request: EncodeRequest) -> Encoded | Declined:
         analysis = analyse(source.rgb, source.format)
         digest = hashlib.sha256(request.data).digest()
     judge = Judge(source.rgb, request.tier, request.engine)
-    work = _Work(request, source, analysis, digest, judge, clock)
+    work = Work(request, source, analysis, digest, judge, clock)
     return _automatic(work) if automatic else _explicit(work)
 
 
-def _explicit(work: _Work) -> Encoded:
+def _explicit(work: Work) -> Encoded:
     mode = work.request.mode
     if mode == THUMBNAIL:
-        return _finish(work, _climb(work, None), mode)
+        return _finish(work, climb(work, None), mode)
     if mode == SALIENT:
-        return _finish(work, _climb(work, _crops(work, _detected(work))), mode)
+        return _finish(work, climb(work, _crops(work, _detected(work))), mode)
     with work.clock.stage(mode):
         bundle = work.with_prompt(work.bundle())
         if mode in (EDGES, EDGES_PALETTE):
@@ -131,19 +93,19 @@ def _explicit(work: _Work) -> Encoded:
         if mode == EDGES_PALETTE:
             bundle = replace(bundle, palette=palette(work.source.rgb))
         assert mode in (PROMPT, EDGES, EDGES_PALETTE)
-    return _finish(work, _Rung(bundle), mode)
+    return _finish(work, Rung(bundle), mode)
 
 
-def _automatic(work: _Work) -> Encoded | Declined:
+def _automatic(work: Work) -> Encoded | Declined:
     """The bundle, the classical file or the original: whatever `choose` says."""
     request, clock = work.request, work.clock
     must_be_true = _why_true(work)
     kind: str = work.analysis.kind
-    rung: _Rung | None = None
+    rung: Rung | None = None
     if isinstance(must_be_true, Declined):
         why, kind = must_be_true, must_be_true.kind
     else:
-        rung = _climb(work, must_be_true)
+        rung = climb(work, must_be_true)
         why = Declined(Reason.NO_GAIN, "no bundle is good enough", kind)
         if rung.estimate is None or work.judge.headroom(rung.estimate) < 0:
             rung = None
@@ -174,7 +136,7 @@ def _automatic(work: _Work) -> Encoded | Declined:
     return Declined(Reason.NO_GAIN, choice.detail, kind, clock.stage_ms)
 
 
-def _why_true(work: _Work) -> Declined | Salient | None:
+def _why_true(work: Work) -> Declined | Salient | None:
     """Why this image must travel as real pixels as a whole; else the crops that must, if there are any."""
     request, kind = work.request, work.analysis.kind
 
@@ -187,8 +149,8 @@ def _why_true(work: _Work) -> Declined | Salient | None:
         return declined("the tier has nothing drawn")
     if THUMBNAIL not in request.modes:
         return Declined(Reason.NO_GAIN, "the receiver cannot draw thumbnails", kind)
-    if named_logo(request.words, work.analysis):
-        return declined("a logo or an icon, the page says")
+    if LOGOS in request.detectors and (request.logo or named_logo(request.words, work.analysis)):
+        return declined("a logo or an icon, the page says", Kind.GRAPHIC)
     if not request.detect:
         return None
     findings = _detected(work)
@@ -203,7 +165,7 @@ def _why_true(work: _Work) -> Declined | Salient | None:
     return _crops(work, findings)
 
 
-def _shortlist(work: _Work, rung: _Rung, mode: str, limit_bytes: int) -> Shortlist:
+def _shortlist(work: Work, rung: Rung, mode: str, limit_bytes: int) -> Shortlist:
     """What else could be sent, should the engine draw better or worse than foretold."""
 
     def at(step: int) -> Encoded | None:
@@ -212,7 +174,7 @@ def _shortlist(work: _Work, rung: _Rung, mode: str, limit_bytes: int) -> Shortli
         divisor, quality = LADDER[step]
         with work.clock.stage("thumbnail"):
             picture = avif_picture(reduced(work.source.rgb, divisor), quality, SEARCH_SPEED)
-        made = _finish(work, _Rung(replace(rung.bundle, thumbnail=picture)), mode)
+        made = _finish(work, Rung(replace(rung.bundle, thumbnail=picture)), mode)
         return made if len(made.body) <= limit_bytes else None
 
     with work.clock.stage("classical"):
@@ -224,12 +186,12 @@ def _shortlist(work: _Work, rung: _Rung, mode: str, limit_bytes: int) -> Shortli
     return Shortlist(at(rung.step - 2), dearer, filed)
 
 
-def _filed(work: _Work, file: classical.File, kind: str) -> Encoded:
+def _filed(work: Work, file: classical.File, kind: str) -> Encoded:
     size = work.source.width_px, work.source.height_px
     return Encoded(file.body, file.media_type, file.format, *size, kind, None, work.clock.stage_ms)
 
 
-def _transparent(request: EncodeRequest, why: Skip, clock: _Clock) -> Encoded | Declined:
+def _transparent(request: EncodeRequest, why: Skip, clock: Clock) -> Encoded | Declined:
     """An image with alpha: a classical file with exactly that alpha."""
     with clock.stage("open"):
         pixels = open_full(request.data, request.max_pixels)
@@ -243,7 +205,17 @@ def _transparent(request: EncodeRequest, why: Skip, clock: _Clock) -> Encoded | 
     return Encoded(file.body, file.media_type, file.format, width, height, "", None, clock.stage_ms)
 
 
-def _file(work: _Work, real: bool, limit_bytes: int) -> classical.File | None:
+def _moving(request: EncodeRequest, clock: Clock) -> Encoded | Declined:
+    """An animation: an animated WebP that runs just so."""
+    with clock.stage("animate"):
+        made = animate(request.data, request.tier, int(MAX_SHARE * len(request.data)), request.max_pixels)
+    if isinstance(made, Skip):
+        return Declined(made.reason, made.detail, ANIMATION, clock.stage_ms)
+    file, (width, height) = made.file, made.size
+    return Encoded(file.body, file.media_type, file.format, width, height, ANIMATION, None, clock.stage_ms)
+
+
+def _file(work: Work, real: bool, limit_bytes: int) -> classical.File | None:
     """The smallest file that the receiver can show: true in every place where `real`, else above the tier's floor."""
     request, source = work.request, work.source
     if not classical.available(request.formats):
@@ -259,23 +231,28 @@ def _file(work: _Work, real: bool, limit_bytes: int) -> classical.File | None:
     return classical.finished(found, full) if found else None
 
 
-def _rival(work: _Work, rung: _Rung, bundled: Encoded) -> classical.File | None:
-    """The classical file that is above the floor, too, at about the bundle's bytes: what makes it pointless.
-
-    Without the crops: a file that only looks as good as the thumbnail smears what they are there to keep.
+def _rival(work: Work, rung: Rung, bundled: Encoded) -> classical.File | None:
+    """The classical file that is above the floor, too, at about the bundle's bytes: what makes it pointless. It has to
+    show what is in the crops as truly as they do.
     """
-    rgb, judge = work.source.rgb, work.judge
-    crops_bytes = len(rung.bundle.salient.atlas.payload) if rung.bundle.salient else 0
-    limit = int((len(bundled.body) - crops_bytes) / MAX_SHARE)
-    return classical.rival(rgb, limit, lambda pixels: judge.headroom(judge.measured(pixels)) >= 0)
+    rgb, judge, salient = work.source.rgb, work.judge, rung.bundle.salient
+    size = work.source.width_px, work.source.height_px
+
+    def as_good(pixels: npt.NDArray[np.uint8]) -> bool:
+        if judge.headroom(judge.measured(pixels)) < 0:
+            return False
+        return salient is None or as_true(pixels, rgb, salient, *size)
+
+    return classical.rival(rgb, int(len(bundled.body) / MAX_SHARE), as_good)
 
 
-def _detected(work: _Work) -> Findings:
+def _detected(work: Work) -> Findings:
     with work.clock.stage("detect"):
-        return detect(work.source.rgb, work.request.face_weights)
+        request = work.request
+        return detect(work.source.rgb, request.face_weights, request.detectors)
 
 
-def _crops(work: _Work, findings: Findings) -> Salient | None:
+def _crops(work: Work, findings: Findings) -> Salient | None:
     """The section with the crops of what was found; None when nothing was."""
     source = work.source
     height, width = source.rgb.shape[:2]
@@ -286,82 +263,8 @@ def _crops(work: _Work, findings: Findings) -> Salient | None:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Rung:
-    bundle: Bundle
-    estimate: Estimate | None = None  # None: not measured
-    step: int = -1  # of LADDER
-
-
-def _climb(work: _Work, salient: Salient | None) -> _Rung:
-    """The lowest rung of the ladder that is above the floor, else the highest; found by going up or down from START."""
-    bundle = replace(work.bundle(), salient=salient)
-    if work.request.engine in TEXT_ENGINES:
-        bundle = work.with_prompt(bundle)
-    tried: dict[int, Estimate] = {}
-
-    def passes(step: int) -> bool:
-        divisor, quality = LADDER[step]
-        with work.clock.stage("thumbnail"):
-            picture = avif_picture(reduced(work.source.rgb, divisor), quality, SEARCH_SPEED)
-        with work.clock.stage("measure"):
-            preview = _preview(work, replace(bundle, thumbnail=picture))
-            tried[step] = work.judge.drawn(preview, divisor, quality)
-            return work.judge.headroom(tried[step]) >= 0
-
-    step = START
-    if passes(step):
-        while step > 0 and passes(step - 1):
-            step -= 1
-    else:
-        while step < len(LADDER) - 1:
-            step += 1
-            if passes(step):
-                break
-    divisor, quality = LADDER[step]
-    with work.clock.stage("thumbnail"):
-        picture = best_coding(reduced(work.source.rgb, divisor), quality)
-    return _Rung(replace(bundle, thumbnail=picture), tried[step], step)
-
-
-def _preview(work: _Work, bundle: Bundle) -> npt.NDArray[np.uint8]:
-    """What the bundle shows without a model, at working size."""
-    height, width = work.source.rgb.shape[:2]
-    image = render(replace(bundle, width_px=width, height_px=height, salient=None))
-    if bundle.salient is not None:
-        image = image.copy()
-        for rectangle, crop in zip(bundle.salient.rectangles, crops(bundle.salient), strict=True):
-            rows, columns = _working(rectangle, width / bundle.width_px, height / bundle.height_px)
-            image[rows, columns] = resize(crop, columns.stop - columns.start, rows.stop - rows.start)
-    return image
-
-
-def _working(rectangle: Rectangle, horizontally: float, vertically: float) -> tuple[slice, slice]:
-    """(rows, columns) of a rectangle in the working image, at least one pixel each."""
-    top, left = int(rectangle.y_px * vertically), int(rectangle.x_px * horizontally)
-    bottom = max(top + 1, int((rectangle.y_px + rectangle.height_px) * vertically))
-    right = max(left + 1, int((rectangle.x_px + rectangle.width_px) * horizontally))
-    return slice(top, bottom), slice(left, right)
-
-
-def _finish(work: _Work, rung: _Rung, mode: str) -> Encoded:
+def _finish(work: Work, rung: Rung, mode: str) -> Encoded:
     source, kind = work.source, work.analysis.kind
     similar = rung.estimate.vgg16 if rung.estimate else None
     size = source.width_px, source.height_px
     return Encoded(pack(rung.bundle), MEDIA_TYPE, mode, *size, kind, similar, work.clock.stage_ms)
-
-
-@dataclass(slots=True)
-class _Clock:
-    """CPU milliseconds of this process by stage."""
-
-    stage_ms: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        start = time.process_time()
-        try:
-            yield
-        finally:
-            spent = (time.process_time() - start) * 1000
-            self.stage_ms[name] = round(self.stage_ms.get(name, 0.0) + spent, 3)

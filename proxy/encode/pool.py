@@ -15,9 +15,11 @@ import contextlib
 import logging
 import pickle
 import sys
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from proxy.config import DETECTORS
 from proxy.encode.request import Declined, Encoded, EncodeRequest, Measured, MeasureRequest
 from proxy.encode.worker import LENGTH_BYTES, READY
 from proxy.policy import Reason
@@ -32,13 +34,24 @@ RETRY_S = 2.0
 
 
 class EncoderPool:
-    """`workers` processes, each doing one image at a time; use as an async context manager."""
+    """`workers` processes, each doing one image at a time; use as an async context manager.
 
-    def __init__(self, workers: int = 2, deadline_s: float = 4.0, memory_mib: int = 1024, queue: int = 32) -> None:
+    Each loads the `detectors` before its first image, faces with `face_weights` if given.
+    """
+
+    def __init__(
+        self,
+        workers: int = 2,
+        deadline_s: float = 4.0,
+        memory_mib: int = 1024,
+        queue: int = 32,
+        detectors: Sequence[str] = DETECTORS,
+        face_weights: str = "",
+    ) -> None:
         self._deadline_s = deadline_s
         self._room = workers + queue
         self._inside = 0
-        self._workers = [_Worker(memory_mib) for _ in range(workers)]
+        self._workers = [_Worker((str(memory_mib), ",".join(detectors), face_weights)) for _ in range(workers)]
         self._idle: asyncio.LifoQueue[_Worker] = asyncio.LifoQueue()
         self._starting: set[asyncio.Task[None]] = set()
 
@@ -122,8 +135,8 @@ class EncoderPool:
 class _Worker:
     """One encoding process."""
 
-    def __init__(self, memory_mib: int) -> None:
-        self._memory_mib = memory_mib
+    def __init__(self, arguments: tuple[str, ...]) -> None:
+        self._arguments = arguments
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -132,7 +145,7 @@ class _Worker:
             sys.executable,
             "-m",
             "proxy.encode.worker",
-            str(self._memory_mib),
+            *self._arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from proxy.config import FORMATS, MODES, TIERS
+from proxy.config import DETECTORS, FORMATS, MODES, TIERS
 from proxy.policy import Reason
 
 AUTO, PROMPT, EDGES, EDGES_PALETTE, THUMBNAIL, SALIENT = MODES
@@ -24,8 +24,10 @@ class EncodeRequest:
 
     `mode` is auto or a bundle mode; `modes` are those that the receiver can draw; `words` describe the image, and are
     not sent when `words_known_downstream`; `tier` says how good auto's answer must be (`proxy.encode.floor`), and
-    `formats` as which plain files it may come, besides as a bundle. With `detect`, auto looks for faces, text and
-    codes and sends them as real pixels; `face_weights` is the file of a YuNet model to find faces with, instead of the
+    `formats` as which plain files it may come, besides as a bundle; with `moving`, an animation may come as an animated
+    WebP. With `detect`, auto looks for what `detectors` names, faces, text and
+    codes, and sends it as real pixels; `logo` says that the page calls the image one, so that it is sent whole if logos
+    are among them. `face_weights` is the file of a YuNet model to find faces with, instead of the
     detector that the extra `detect` installs. With `shortlist`, auto's bundle comes with the next cheaper and the next
     dearer one and the best file, for a caller who can measure what the engine draws.
     """
@@ -38,10 +40,13 @@ class EncodeRequest:
     engine: str = "preview"
     tier: str = BALANCED
     formats: tuple[str, ...] = ()
+    moving: bool = False
     max_pixels: int = 50_000_000
     min_bytes: int = 1024
     seed: int | None = None
     detect: bool = True
+    detectors: tuple[str, ...] = DETECTORS
+    logo: bool = False
     face_weights: str | None = None
     shortlist: bool = False
 

@@ -4,6 +4,9 @@ In: frames of a 4-byte big-endian length and a pickled `EncodeRequest` or `Measu
 when it is ready, then frames with `Encoded`, `Measured` or `Declined`.
 Refuses: more memory than it was started with plus its allowance (the allocation fails and the image is declined).
 
+`python -m proxy.encode.worker MIB DETECTORS WEIGHTS`: the allowance, the detectors to load before the first image, and
+the file of a YuNet model or nothing.
+
 Pickles come from and go to the parent process only, over pipes that nobody else holds.
 """
 
@@ -18,6 +21,7 @@ from typing import BinaryIO
 
 import cv2
 
+from proxy.config import DETECTORS
 from proxy.encode.encoder import encode
 from proxy.encode.measure import measure
 from proxy.encode.request import Declined, EncodeRequest, MeasureRequest
@@ -63,7 +67,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     cv2.setNumThreads(1)
-    warm()
+    detectors, face_weights = sys.argv[2:4] if len(sys.argv) > 3 else (",".join(DETECTORS), "")
+    warm(face_weights or None, detectors.split(","))
     if sys.platform == "linux" and len(sys.argv) > 1:
         limit_memory(int(sys.argv[1]))
     answers.write(READY)

@@ -1,18 +1,20 @@
 """What each image of a page is about.
 
 In: a page's HTML, its address and Content-Type. Out: absolute image URL → words, at most 300 characters each, the most
-specific first: the image's own alternative text, its caption, then link, heading, sentence, page. Refuses: to raise; a
-page that is too large or cannot be parsed has no words.
+specific first: the image's own alternative text, its caption, then link, heading, sentence, page; and which images it
+marks as logos. Refuses: to raise; a page that is too large or cannot be parsed has no words.
 """
 
 from __future__ import annotations
 
 import bisect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from proxy.pages.address import canonical_url
 from proxy.pages.charset import page_text
+from proxy.pages.logos import says_logo
 from proxy.pages.reading import Found, Frame, Reading, read_page
 from proxy.pages.words import compose
 
@@ -32,28 +34,44 @@ _SENTENCE_CHARS = 12  # shorter ones are abbreviations
 _SITE_NAME = re.compile(r"\s+(?:[|·•–—«»-]|::)\s+")
 
 
+@dataclass(frozen=True, slots=True)
+class PageImages:
+    """Words for each image of a page by absolute URL without fragment; and the images that it marks as logos."""
+
+    words: Mapping[str, str] = field(default_factory=dict)
+    logos: frozenset[str] = frozenset()
+
+
 def image_words(html: str | bytes, page_url: str, content_type: str = "") -> dict[str, str]:
     """Words for each image of a page by absolute URL without fragment; images nothing is said about are left out.
 
     The same bytes, address and Content-Type give the same words in any process. Never raises.
     """
+    return dict(page_images(html, page_url, content_type).words)
+
+
+def page_images(html: str | bytes, page_url: str, content_type: str = "") -> PageImages:
+    """What a page says about its images. Never raises."""
     if len(html) > MAX_HTML_BYTES:
-        return {}
+        return PageImages()
     text = page_text(html, content_type) if isinstance(html, bytes) else html
     if "<" not in text:
-        return {}
+        return PageImages()
     try:
         reading = read_page(text)
     except Exception:  # whatever the parsers trip over, the page itself must pass
-        return {}
+        return PageImages()
     base = canonical_url(reading.base, page_url) or page_url
     places: dict[str, list[Found]] = {}
+    logos = {url for icon in reading.icons if (url := canonical_url(icon, base)) is not None}
     for found in reading.found:
         for address in found.addresses:
             url = canonical_url(address, base)
             if url is not None and (url in places or len(places) < MAX_IMAGES):
                 places.setdefault(url, []).append(found)
-    return {url: words for url, finds in places.items() if (words := compose(_in_order(reading, finds)))}
+    logos |= {url for url, finds in places.items() if any(says_logo(found, page_url) for found in finds)}
+    words = {url: words for url, finds in places.items() if (words := compose(_in_order(reading, finds)))}
+    return PageImages(words, frozenset(logos))
 
 
 def _in_order(reading: Reading, finds: list[Found]) -> Iterator[str]:

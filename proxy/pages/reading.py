@@ -19,6 +19,8 @@ MAX_TAGS = 30_000  # parsing takes about 20 µs a tag; Wikipedia's longest artic
 MAX_PICTURES = 400
 MAX_CANDIDATES = 12  # addresses taken from one srcset or style attribute
 MAX_STYLE_CHARS = 256 * 1024
+MAX_MARK_CHARS = 300
+MAX_ICONS = 20
 HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6"))
 SILENT = frozenset(("script", "style", "noscript", "template", "textarea", "select", "iframe", "svg", "object"))
 INLINE = frozenset(
@@ -49,6 +51,8 @@ class Frame:
     end: int = 0
     pictures: int = 0
     label: str = ""
+    marks: str = ""  # class and id
+    href: str = ""
     caption: tuple[int, int] | None = None
 
     def ancestors(self, limit: int) -> Iterator[Frame]:
@@ -77,13 +81,16 @@ class Found:
 
 @dataclass(slots=True)
 class Reading:
-    """A page, read: `text` has "\\n" between blocks; `headings` are spans of it in order."""
+    """A page, read: `text` has "\\n" between blocks; `headings` are spans of it in order; `icons` are the addresses of
+    the page's own icons.
+    """
 
     text: str = ""
     headings: list[tuple[int, int]] = field(default_factory=list)
     found: list[Found] = field(default_factory=list)
     labelled: dict[str, Frame] = field(default_factory=dict)
     meta: dict[str, str] = field(default_factory=dict)
+    icons: list[str] = field(default_factory=list)
     title: str = ""
     base: str = ""
 
@@ -148,6 +155,8 @@ class _Walk:
         if tag.attrs:
             frame.label = _attribute(tag, "aria-label") or _attribute(tag, "title")
             identity = _attribute(tag, "id")
+            frame.marks = f"{_attribute(tag, 'class')} {identity}"[:MAX_MARK_CHARS].strip()
+            frame.href = _attribute(tag, "href") if tag.name == "a" else ""
             if identity:
                 self.reading.labelled.setdefault(identity, frame)
             self._find(tag, frame)
@@ -223,6 +232,9 @@ class _Walk:
                 self._found(tag, frame, [value] if value else [])
             elif key and len(self.reading.meta) < 200:
                 self.reading.meta.setdefault(key, value)
+        elif "icon" in _attribute(tag, "rel").lower():
+            if len(self.reading.icons) < MAX_ICONS and (href := _attribute(tag, "href")):
+                self.reading.icons.append(href)
         elif _attribute(tag, "as").lower() == "image" or "image_src" in _attribute(tag, "rel").lower():
             sets = list(srcset_addresses(_attribute(tag, "imagesrcset"), MAX_CANDIDATES))
             self._found(tag, frame, [a for a in (_attribute(tag, "href"), *sets) if a])

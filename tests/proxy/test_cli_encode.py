@@ -252,3 +252,33 @@ def test_a_page_that_is_too_large_is_refused(site: str, monkeypatch: pytest.Monk
 def test_an_unreadable_page_is_one_line(images: Path) -> None:
     result = invoke(images / "photo.png", "--page", "/no/such/page.html")
     assert result.exit_code == 1 and result.stderr == "sketchwire: /no/such/page.html: No such file or directory\n"
+
+
+def test_a_caption_given_by_hand_is_the_prompt_and_outdoes_the_page(images: Path, tmp_path: Path) -> None:
+    page, target = tmp_path / "page.html", tmp_path / "photo.swb"
+    page.write_text('<img src="photo.png" alt="Clouds over a field">')
+    words = ("--mode", "prompt", "--page", page, "--caption", "Soft clouds at dusk")
+    result = invoke(images / "photo.png", "-o", target, *words)
+    assert result.exit_code == 0, result.output
+    prompt = unpack(target.read_bytes()).prompt
+    assert prompt is not None and prompt.text == "Soft clouds at dusk" and "Soft clouds at dusk" in result.stdout
+
+
+def test_a_caption_is_of_one_image(images: Path) -> None:
+    assert invoke(images, "--caption", "Clouds").exit_code == 2
+    assert invoke(images / "photo.png", "--caption", "  ").exit_code == 2
+
+
+def test_what_a_page_calls_a_logo_is_not_drawn(images: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text('<a class="navbar-brand" href="/"><img src="photo.jpg"></a><img src="sub/tall.png">')
+    words = load_page(str(page))
+    assert words.says_logo(images / "photo.jpg") and not words.says_logo(images / "sub" / "tall.png")
+    result = invoke(images / "photo.jpg", "--page", page, "--json")
+    told = json.loads(result.stdout)
+    assert (told["decision"], told["kind"]) == ("original", "graphic") and "logo" in told["detail"]
+
+
+def test_nothing_is_looked_for_when_not_wanted(images: Path) -> None:
+    told = json.loads(invoke(images / "photo.jpg", "--no-detect", "--json").stdout)
+    assert told["decision"] == "bundle" and "detect" not in told["stage_ms"]

@@ -15,8 +15,11 @@ import pytest
 from typer.testing import CliRunner
 
 from proxy.cli import app
+from proxy.gallery.shelf import Shelf
 from proxy.ledger import Ledger, Row
 from proxy.ledger.pseudonym import load_key, pseudonym
+from proxy.ledger.schema import MIGRATIONS
+from tests.proxy.gallery.pictures import pair
 
 ADA = "a" * 16
 
@@ -68,6 +71,14 @@ def test_an_export_to_the_terminal(config: Path) -> None:
     assert invoke("ledger", "export", "-c", config, "--subscriber", ADA, "--format", "parquet").exit_code == 1
 
 
+def test_forgetting_takes_pictures_too(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text() + f'[upstream]\nstate_dir = "{tmp_path}/state"\n')
+    Shelf(tmp_path / "state" / "gallery", 2, 86_400.0).put(pair(0.5), ADA)
+    told = invoke("forget", ADA, "-c", config).stdout
+    assert "1 pictures of the gallery" in told and "2 rows deleted" in told
+    assert list((tmp_path / "state" / "gallery").iterdir()) == []
+
+
 def test_forgetting(config: Path) -> None:
     assert "1 rows deleted" in invoke("forget", "--client", "192.0.2.7", "-c", config).stdout
     assert invoke("forget", "--client", "192.0.2.7", "-c", config).exit_code == 1
@@ -92,5 +103,5 @@ def test_a_ledger_is_migrated(tmp_path: Path) -> None:
     connection.close()
     old = invoke("report", "--ledger", file)
     assert old.exit_code == 1 and "ledger migrate" in old.stderr
-    assert "format 2" in invoke("ledger", "migrate", "--ledger", file).stdout
+    assert f"format {len(MIGRATIONS)}" in invoke("ledger", "migrate", "--ledger", file).stdout
     assert invoke("report", "--ledger", file).exit_code == 0

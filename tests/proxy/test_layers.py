@@ -66,7 +66,7 @@ def complaint(file: str, imported: str) -> str | None:
         return "proxy imports nothing of ours but itself"
     if layer == "addons":
         return None if top == "proxy" else "addons import only proxy"
-    allowed = ("proxy.bundle", "proxy.config", *(("proxy.encode",) if training else ()))
+    allowed = ("proxy.bundle", "proxy.config", "proxy.shared", *(("proxy.encode",) if training else ()))
     if imported == "proxy" or any(imported == name or imported.startswith(f"{name}.") for name in allowed):
         return None  # `from proxy import …` is judged by what it names
     return f"client_runtime imports only {', '.join(allowed)}"

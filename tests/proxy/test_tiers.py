@@ -66,8 +66,10 @@ def test_the_link_that_downstream_measures_counts() -> None:
 
 
 def test_formats_are_the_browsers_and_downstreams() -> None:
-    assert terms("balanced", ACCEPT, asked(Accept=CHROME)) == Terms("balanced", ("avif", "webp"))
+    assert terms("balanced", ACCEPT, asked(Accept=CHROME)) == Terms("balanced", ("avif", "webp"), moving=True)
     assert terms("balanced", ACCEPT, asked(Accept="*/*")).formats == ()
+    only_downstream = Accept(ACCEPT.engine, ACCEPT.nonce, formats=("webp",))
+    assert terms("balanced", only_downstream, asked(Accept="*/*")) == Terms("balanced", ("webp",), moving=False)
     recodes = Accept(ACCEPT.engine, ACCEPT.nonce, formats=("avif", "pcx"))
     assert terms("balanced", recodes, asked(Accept="image/webp,*/*")).formats == ("avif", "webp")
 

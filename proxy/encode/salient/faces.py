@@ -4,7 +4,7 @@ In: uint8 RGB (h, w, 3). Out: a `Box` per face, in its pixels. Refuses: nothing;
 detector, and `available` says so.
 
 True faces get a confidence of 78 to 94 of 100, false hits at most 72 (backs of heads), measured on web images; beside
-several sure faces, less sure ones of a group are believed too. Sources: Wu, Peng and Yu, "YuNet: a tiny
+several sure faces, less sure ones of their size are believed too. Sources: Wu, Peng and Yu, "YuNet: a tiny
 millisecond-level face detector" (2023); github.com/ShiqiYu/libfacedetection.
 """
 
@@ -14,6 +14,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import cv2
@@ -29,7 +30,8 @@ FaceDetector = Callable[[RGB], list[Box]]
 SIDE_PX = 640
 SURE = 0.75
 GROUP_FACES, GROUP_SURE = 3, 0.6
-MIN_FACE_PX = 12.0
+GROUP_SIZES = 0.55, 1.6  # of the sure faces' median width: people in a group stand about as far away
+MIN_FACE_PX, MIN_GROUP_FACE_PX = 12.0, 6.0  # one alone that is smaller is a few pixels; sixty of them are a crowd
 _YUNET_SURE, _YUNET_NMS, _YUNET_TOP = 0.7, 0.3, 200
 
 
@@ -44,10 +46,17 @@ def load(weights: str | None = None) -> FaceDetector:
 
 
 def believed(found: list[Box]) -> list[Box]:
-    """The faces among what was found: the sure ones, and in a group of them the fairly sure ones too."""
+    """The faces among what was found: the sure ones, and in a group of them the fairly sure ones of about their size
+    too (a life jacket among nine rafters is twice as wide as their faces).
+    """
     sure = [box for box in found if box.sureness >= SURE]
-    least = GROUP_SURE if len(sure) >= GROUP_FACES else SURE
-    return [box for box in found if box.sureness >= least and min(box.width, box.height) >= MIN_FACE_PX]
+    kept, least_px = sure, MIN_FACE_PX
+    if len(sure) >= GROUP_FACES:
+        usual = median(box.width for box in sure)
+        least, most = (share * usual for share in GROUP_SIZES)
+        kept = sure + [box for box in found if GROUP_SURE <= box.sureness < SURE and least <= box.width <= most]
+        least_px = MIN_GROUP_FACE_PX
+    return [box for box in kept if min(box.width, box.height) >= least_px]
 
 
 def _libfacedetection() -> FaceDetector:

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 from skimage import data as samples
 
-from proxy.bundle import MEDIA_TYPE, Prompt, unpack
+from proxy.bundle import MEDIA_TYPE, Depicted, Prompt, unpack
 from proxy.bundle.preview import render
 from proxy.encode import BUNDLE_MODES, Declined, Encoded, EncodeRequest, encode
 from proxy.encode.quality import score
@@ -86,7 +86,8 @@ def test_a_text_engine_gets_the_words_in_auto(coffee: Image.Image) -> None:
     for engine, has_prompt in (("diffusion", True), ("sketch", False)):
         answer = encode(EncodeRequest(file(coffee), words="coffee", engine=engine))
         assert isinstance(answer, Encoded)
-        assert (unpack(answer.body).prompt is not None) == has_prompt
+        bundle = unpack(answer.body)
+        assert (bundle.prompt is not None, bundle.kind) == (has_prompt, Depicted.PHOTOGRAPH if has_prompt else None)
 
 
 def test_the_same_file_gives_the_same_bundle(coffee: Image.Image) -> None:

