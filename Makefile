@@ -48,9 +48,11 @@ bench-choice: install  ## What auto sends, against its floor, on the held-out ha
 	SKETCHWIRE_METRIC_WEIGHTS=$(METRIC_WEIGHTS) $(BIN)/sketchwire evaluate choice report \
 	--data $(or $(DATA),../shared/eval) --kept $(or $(OUT),out/choice) --limit $(or $(LIMIT),40)
 
-bench-link: install  ## Text and page loads over a thin link; SITES: a folder of sites; PICTURES: a folder of images.
+bench-link: install  ## Text, page loads and pass-through over a thin link; SITES, PICTURES: folders; QUICK=1: minutes.
 	$(BIN)/python -m evaluation.linkbench.text --sites $(or $(SITES),../shared/sites)
-	mkdir -p out && $(BIN)/python -m evaluation.linkbench --pictures $(or $(PICTURES),../shared/eval/web) --json $(or $(OUT),out/link.json)
+	mkdir -p out && $(BIN)/python -m evaluation.linkbench --pictures $(or $(PICTURES),../shared/eval/web) \
+	$(if $(QUICK),--quick) --json $(or $(OUT),out/link.json)
+	$(BIN)/python -m evaluation.linkbench.throughput --rounds $(if $(QUICK),1,9) --json out/throughput.json
 
 soak: install  ## Browses through a pair for 20 minutes; fails on a failed request or growing memory.
 	$(BIN)/python -m evaluation.soak

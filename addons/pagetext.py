@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from proxy.coding import CodingError, decode_prefix
 from proxy.headers import Headers
-from proxy.pages import MAX_HTML_BYTES, PageMemory, image_words
+from proxy.pages import MAX_HTML_BYTES, PageImages, PageMemory, page_images
 
 logger = logging.getLogger("sketchwire.pages")
 
@@ -38,6 +38,10 @@ class PageText:
         """The words for an image on a page that the client has seen, or None."""
         return self._memory.words_for(client, image_url, referer)
 
+    def is_logo(self, client: str, image_url: str) -> bool:
+        """Whether a page that the client has seen marks the image as a logo."""
+        return self._memory.is_logo(client, image_url)
+
     def read(self, client: str, page_url: str, coded: bytes, headers: Headers) -> None:
         """Read a page soon; `headers` are its answer's. Returns at once."""
         if len(self._tasks) >= _MAX_WAITING:
@@ -58,8 +62,8 @@ class PageText:
     async def _read(self, client: str, page_url: str, coded: bytes, headers: Headers) -> None:
         try:
             loop = asyncio.get_running_loop()
-            words = await loop.run_in_executor(self._thread, _words, page_url, coded, headers)
-            self._memory.store(client, page_url, words)
+            said = await loop.run_in_executor(self._thread, _said, page_url, coded, headers)
+            self._memory.store(client, page_url, said)
         except CodingError as error:
             logger.debug("a page has no words: %s", error)
         except RuntimeError:
@@ -68,6 +72,6 @@ class PageText:
             logger.exception("a page could not be read")
 
 
-def _words(page_url: str, coded: bytes, headers: Headers) -> dict[str, str]:
+def _said(page_url: str, coded: bytes, headers: Headers) -> PageImages:
     html = decode_prefix(coded, headers.tokens("content-encoding"), MAX_HTML_BYTES)
-    return image_words(html, page_url, headers.get("content-type") or "")
+    return page_images(html, page_url, headers.get("content-type") or "")

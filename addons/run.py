@@ -15,40 +15,49 @@ import signal
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import certifi
+from mitmproxy.connection import Client
+from mitmproxy.http import HTTPFlow
 from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
 
 from addons import errorpage, framing, headsize
 from addons.access import Bounds, PairedOnly, Passwords, ShowToken
 from addons.bypass import Bypass, TunnelAsTold
+from addons.clients import Clients, Patience
 from addons.dashboard import Board
 from addons.deadlines import Deadlines
 from addons.downstream import Downstream
 from addons.drain import Drain
+from addons.gallery import Gallery
 from addons.guard import TargetGuard
+from addons.heap import Heap
 from addons.httpcache import http_cache, validation_row
-from addons.ledgerrows import LedgerRows, Naming, Who, address_of, draft
+from addons.ledgerrows import LedgerRows, Naming, Who, address_of, draft, killed
 from addons.link import LinkListener, LinkReturn, LinkRoute
+from addons.linkmeter import LinkMeter
 from addons.metrics import AdminPort
 from addons.onboarding import ChoiceStore, FrontDoor, Onboarding, certificate_reader
 from addons.pagetext import PageText
 from addons.reload import Reload
 from addons.sockets import SocketMeter
+from addons.subscribers import Subscribers, served
 from addons.tether import Tether
 from addons.upstream import Upstream
 from proxy import ports
-from proxy.access.admission import Admission, AdmissionError, Role, read_admission
+from proxy.access.admission import Admission, AdmissionError, Role
 from proxy.cache.background import Background
 from proxy.captions import Captioner
-from proxy.config import AccessConfig, Config, DownstreamConfig, LedgerConfig
+from proxy.config import AccessConfig, Config, DownstreamConfig, LedgerConfig, SubscribersConfig, UpstreamConfig
 from proxy.encode.pool import EncoderPool
 from proxy.encoded_cache import EncodedCache
+from proxy.gallery import shelf
 from proxy.hangup import Terminal
+from proxy.heap import bound_heaps
 from proxy.identity import Identity
 from proxy.ledger import Ledger, keep, ledger_place
 from proxy.ledger.pseudonym import Pseudonyms, key_file
@@ -58,6 +67,7 @@ from proxy.link.peers import ca_file
 from proxy.negotiation import NO_ENGINE
 from proxy.onboarding.choices import Choices
 from proxy.onboarding.site import Site
+from proxy.openfiles import raise_limit
 from proxy.pages import PageMemory
 from proxy.refetch import Refetcher
 from proxy.restore import Restorer
@@ -65,17 +75,22 @@ from proxy.runtime_client import RuntimeClient
 from proxy.runtimes.pool import RuntimePool
 from proxy.spool import Spool
 from proxy.statefile import local_key
+from proxy.subscribers.admission import read as read_admission
+from proxy.subscribers.store import StoreError
 from proxy.targets import Targets
 from proxy.transform import Transformer
 from proxy.tunnel.refusals import Refusals, Terms
+from proxy.underway import opened
 from proxy.verify import Verifier
 
 logger = logging.getLogger("sketchwire.run")
 
 CA_FILE = "mitmproxy-ca-cert.pem"
 CHOICES_FILE, REFUSALS_FILE, KEY_FILE = "choices.json", "refusals.json", "local.key"
+UNDERWAY_FILE = "underway.journal"
 DRAIN_S = 10.0
 LIVE_ACCESS = frozenset(f.name for f in fields(AccessConfig)) - {"onboarding", "bypass_refusals", "bypass_hours"}
+LIVE_SUBSCRIBERS = frozenset(f.name for f in fields(SubscribersConfig)) - {"enabled", "file", "accounts"}
 LIVE_UPSTREAM = frozenset(
     ("allow_private_targets", "hosts", "mode", "tier", "min_image_bytes", "max_image_pixels", "transform_private")
 )
@@ -157,22 +172,29 @@ def run_upstream(
         spool = Spool(role.spool_bytes, role.spool_ttl_s, state_dir / "spool")
         pages = PageText(PageMemory(64)) if role.page_text else None
         search_s = max(role.encode_deadline_s, role.encode_background_s)
-        pool = EncoderPool(role.encode_workers, search_s, role.encode_memory_mib, role.encode_queue)
+        pool = EncoderPool(
+            *(role.encode_workers, search_s, role.encode_memory_mib, role.encode_queue),
+            detectors=role.detect,
+            face_weights=role.face_weights,
+        )
         guard = TargetGuard(_targets(config))
         bounds, paired = Bounds(admission.limits), PairedOnly(admission.tokens)
         place = FarSettings(state_dir / "link", role.link_host, role.link_port, confdir / CA_FILE)
         link = LinkListener(place, paired) if role.link == "h2" else None
         deadlines = Deadlines(config.access.connect_deadline_s, config.access.answer_deadline_s)
-        encoded = EncodedCache(file=state_dir / "encoded.sqlite", disk_bytes=role.encoded_cache_bytes)
+        clients = Clients(_patience(config.access, "upstream"))
+        encoded = _encoded_cache(role, state_dir / "encoded.sqlite")
         engine = RuntimeClient(role.runtime) if role.runtime else None
         captioner = Captioner(config.captions, state_dir) if config.captions.enabled else None
         transformer = Transformer(role, pool, encoded, Verifier(engine, pool) if engine else None, captioner)
         loop_id = "sketchwire-" + hashlib.sha256((confdir / CA_FILE).read_bytes()).hexdigest()[:12]
+        naming = _naming(config.ledger, state_dir)
+        gallery = _gallery(config.ledger, state_dir, spool, naming)
         addon = Upstream(
             transformer,
             spool,
             pages=pages,
-            record=draft,
+            record=gallery.record if gallery else draft,
             loop_id=loop_id,
             max_held=role.encode_queue + role.encode_workers,
         )
@@ -197,6 +219,7 @@ def run_upstream(
         def configure(new: Config, admitted: Admission) -> None:
             bounds.limits, paired.tokens, guard.targets = admitted.limits, admitted.tokens, _targets(new)
             deadlines.connect_s, deadlines.answer_s = new.access.connect_deadline_s, new.access.answer_deadline_s
+            clients.patience = _patience(new.access, "upstream")
             transformer.configure(new.upstream)
 
         listening = [link] if link else []
@@ -206,10 +229,10 @@ def run_upstream(
         board.watch("defects of ours", lambda: str(sum(addon.failures.values())))
         admin = AdminPort("upstream", config.admin, state_dir, ledger, board.dashboard.routes())
         admin.watch_failures(addon.failures)
-        rows = LedgerRows("upstream", board.recording(admin.record), _naming(config.ledger, state_dir))
+        rows = LedgerRows("upstream", board.recording(admin.record), naming)
         before, behind = ([cache.before], [cache.behind]) if cache else ([], [])
-        cached = [*before, addon, *behind]
-        addons = [bounds, paired, guard, TunnelAsTold(), *cached, deadlines, *listening, rows, board, admin]
+        cached = [*before, addon, *behind, *([gallery] if gallery else [])]
+        addons = [bounds, paired, guard, TunnelAsTold(), *cached, deadlines, clients, *listening, rows, board, admin]
         return _Parts(addons, start, configure, lambda: {**(link.told() if link else {}), **admin.told()})
 
     errorpage.install(UPSTREAM_ADVICE)
@@ -234,7 +257,9 @@ def run_downstream(
     options = {"mode": [f"upstream:{upstream_url}"], "ssl_verify_upstream_trusted_ca": str(ca)}
 
     async def make(confdir: Path) -> _Parts:
-        ledger = Ledger(ledger_place(config.ledger, state_dir), keep(config.ledger), domains=config.ledger.domains)
+        underway, left = opened(state_dir / UNDERWAY_FILE)
+        place, domains = ledger_place(config.ledger, state_dir), config.ledger.domains
+        ledger = Ledger(place, keep(config.ledger), domains=domains, underway=underway)
         pages = PageText(PageMemory(role.page_memory)) if role.page_text else None
         runtimes = [url for url in (role.runtime, *role.runtimes) if url]
         runtime = RuntimePool(runtimes) if runtimes else None
@@ -244,20 +269,24 @@ def run_downstream(
         addon = Downstream(restorer, refetcher, pages=pages, record=draft)
         key = local_key(state_dir / KEY_FILE)
         bounds, passwords, token = Bounds(admission.limits), Passwords(admission.users), ShowToken(admission.tokens)
+        naming = _naming(config.ledger, state_dir, passwords.who)
+        people = _served(config, naming, passwords.who)
+        who, terms = (people.who, [people.tier]) if people else (passwords.who, [])
         store = ChoiceStore(Choices(), state_dir / CHOICES_FILE, Identity(key).pseudonym)
         site = (
             Site(certificate_reader(confdir / CA_FILE), store.choices, store.save) if config.access.onboarding else None
         )
-        own_pages = [Onboarding(site, store, passwords.who, ledger_place(config.ledger, state_dir))] if site else []
+        own_pages = [Onboarding(site, store, who, ledger_place(config.ledger, state_dir))] if site else []
         bypass = Bypass(
             admission.bypass,
             Refusals(key, Terms(config.access.bypass_refusals, config.access.bypass_hours * 3600)),
             state_dir / REFUSALS_FILE,
-            client_of=passwords.who,
-            is_off=lambda who: store.choices.of(store.name(who)).off,
+            client_of=who,
+            is_off=lambda each: store.choices.of(store.name(each)).off or (people is not None and people.is_off(each)),
         )
         deadlines = Deadlines(config.access.connect_deadline_s, config.access.answer_deadline_s)
-        cache = http_cache(config.cache, "downstream", state_dir, passwords.who)
+        clients = Clients(_patience(config.access, "downstream"))
+        cache = http_cache(config.cache, "downstream", state_dir, people.who_and_tier if people else who)
         if cache:
             limit_bytes = config.cache.max_object_bytes
             cache.background = Background(upstream_url, ca, limit_bytes, lambda: refetcher.authorization)
@@ -273,6 +302,8 @@ def run_downstream(
                 stack.callback(pages.close)
             stack.push_async_callback(refetcher.close)
             if near:
+                if isinstance(meter, LinkMeter):
+                    stack.callback(meter.settle)
                 stack.push_async_callback(near.stop)
                 await near.start()
             if runtime:
@@ -284,14 +315,17 @@ def run_downstream(
         def configure(new: Config, admitted: Admission) -> None:
             bounds.limits, token.tokens, bypass.hosts = admitted.limits, admitted.tokens, admitted.bypass
             passwords.set_users(admitted.users)
+            if people:
+                people.configure(new.subscribers)
             refetcher.authorization = admitted.tokens.header if admitted.tokens else None
             deadlines.connect_s, deadlines.answer_s = new.access.connect_deadline_s, new.access.answer_deadline_s
+            clients.patience = _patience(new.access, "downstream")
             restorer.configure(new.downstream)
 
         tether: list[object] = [LinkReturn()] if near else [Tether(role.upstream)]
         route = [LinkRoute(near)] if near else []
-        first = [*tether, bounds, FrontDoor(site), passwords, *own_pages, bypass]
-        meter = None if near else SocketMeter()
+        first = [*tether, bounds, FrontDoor(site), passwords, *own_pages, *([people] if people else []), bypass]
+        meter = LinkMeter(near) if near else SocketMeter(underway=underway)
         board = Board("downstream", ledger, ledger_place(config.ledger, state_dir))
         board.watch("engine", lambda: "previews only" if restorer.offer.engine == NO_ENGINE else restorer.offer.engine)
         board.watch("link", lambda: "chained proxies" if near is None else "up" if near.is_up else "down")
@@ -301,13 +335,18 @@ def run_downstream(
             admin.watch("sketchwire_link_up", lambda: near.is_up)
         admin.watch("sketchwire_runtime_up", lambda: restorer.offer.engine != NO_ENGINE)
         admin.watch_failures(addon.failures)
-        naming = _naming(config.ledger, state_dir, passwords.who)
-        rows = LedgerRows("downstream", board.recording(admin.record), naming, meter)
-        last = [*route, *([meter] if meter else []), rows, board, admin]
+        charge = people.charging(admin.record) if people else admin.record
+        record = meter.noting(charge) if isinstance(meter, LinkMeter) else charge
+        rows = LedgerRows("downstream", board.recording(record), replace(naming, who=who), meter)
+        for row in killed("downstream", left):
+            charge(row)
+        last = [*route, meter, rows, board, admin]
         if cache:
-            cache.background_cost = lambda came: admin.record(validation_row(came))
+            cache.background_cost = lambda came: record(validation_row(came))
         before, behind = ([cache.before], [cache.behind]) if cache else ([], [])
-        return _Parts([*first, *before, addon, *behind, token, deadlines, *last], start, configure, admin.told)
+        return _Parts(
+            [*first, *before, addon, *terms, *behind, token, deadlines, clients, *last], start, configure, admin.told
+        )
 
     errorpage.install(DOWNSTREAM_ADVICE)
     _run(config, "downstream", state_dir, options, make, ready_file, drain_s, load, LIVE_DOWNSTREAM)
@@ -324,6 +363,8 @@ def _run(
     load: Callable[[], Config] | None,
     live: frozenset[str],
 ) -> None:
+    bound_heaps()
+    raise_limit()
     framing.install()
     headsize.install(config.access.max_header_bytes + config.access.max_url_bytes)
     part = getattr(config, role)
@@ -333,7 +374,7 @@ def _run(
             admitted = read_admission(new, role)
             return lambda: parts.configure(new, admitted)
 
-        return Reload(config, load, prepare, {role: live, "access": LIVE_ACCESS})
+        return Reload(config, load, prepare, {role: live, "access": LIVE_ACCESS, "subscribers": LIVE_SUBSCRIBERS})
 
     asyncio.run(_serve(part.listen_host, part.listen_port, state_dir, options, make, ready_file, drain_s, reloading))
 
@@ -360,7 +401,7 @@ async def _serve(
     drain = Drain(drain_s)
     ready = _ReadyFile(master, ready_file, host, state_dir / CA_FILE)
     ready.more = parts.told
-    master.addons.add(_Lifecycle(parts.start), *parts.addons, drain, ready)
+    master.addons.add(_Lifecycle(parts.start), *parts.addons, Heap(), drain, ready)
     reload, terminal = reloading(parts), Terminal()
     stopping: set[asyncio.Task[None]] = set()
 
@@ -392,8 +433,53 @@ def _naming(config: LedgerConfig, state_dir: Path, who: Who = address_of) -> Nam
         raise StartError(f"the ledger's key cannot be used: {error}") from error
 
 
+def _served(config: Config, naming: Naming, who: Who) -> Subscribers | None:
+    try:
+        return served(config, naming.pseudonym, who)
+    except StoreError as error:
+        raise StartError(f"the subscribers' file cannot be used: {error}") from error
+
+
+def _gallery(config: LedgerConfig, state_dir: Path, spool: Spool, naming: Naming) -> Gallery | None:
+    """None unless asked for; then nothing that was kept before stays."""
+    folder = state_dir / shelf.FOLDER
+    if not config.gallery_images:
+        try:
+            shelf.clear(folder)
+        except OSError as error:
+            raise StartError(f"{folder}: old pictures cannot be deleted ({error.strerror})") from error
+        return None
+    kept = shelf.Shelf(folder, config.gallery_images, config.rows_days * 86_400)
+
+    def name(client: Client, flow: HTTPFlow) -> str:
+        return naming.pseudonym(naming.who(client, flow)) if naming.pseudonym else ""
+
+    return Gallery(kept, spool, draft, name)
+
+
+def _patience(access: AccessConfig, role: Role) -> Patience:
+    """Upstream's clients are its downstreams, which keep connections for all of their own clients and close them."""
+    if role == "upstream":
+        return Patience(access.head_deadline_s, 0.0, 0)
+    return Patience(access.head_deadline_s, access.idle_deadline_s, access.client_connections)
+
+
 def _targets(config: Config) -> Targets:
     return Targets.configured(config.upstream.allow_private_targets, config.upstream.hosts, config.access.ports)
+
+
+def _encoded_cache(role: UpstreamConfig, file: Path) -> EncodedCache:
+    if not role.shared_cache:
+        return EncodedCache(file=file, disk_bytes=role.encoded_cache_bytes)
+    try:
+        from proxy.encoded_shared import SharedEncodedCache, connect
+    except ImportError as error:
+        raise StartError(f"shared_cache needs a package ({error}): pip install 'sketchwire[shared]'") from error
+    try:
+        shared = connect(role)
+    except ValueError as error:
+        raise StartError(str(error)) from error
+    return SharedEncodedCache(shared, role.encode_deadline_s / 2, file=file, disk_bytes=role.encoded_cache_bytes)
 
 
 def _near_end(role: DownstreamConfig, state_dir: Path) -> NearEnd:

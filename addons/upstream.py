@@ -28,6 +28,7 @@ from proxy.encode import Encoded
 from proxy.headers import Headers
 from proxy.identity import Identity
 from proxy.negotiation import ACCEPT, ORIGINAL, WORDS, Skipped, Taken, parse_accept, parse_words
+from proxy.pages import address_says_logo
 from proxy.policy import Reason, RequestFacts, ResponseFacts, Skip, Take, Verdict, judge_head
 from proxy.ranges import Span, Unsatisfiable, parse_range
 from proxy.spool import Original, Spool
@@ -203,10 +204,12 @@ class Upstream:
         self._accounts.enter(with_outcome(row, exchange, outcome, len(raw)), exchange.started_s, outcome.stage_ms)
 
     def _words(self, exchange: UpstreamExchange) -> Words:
+        logo = address_says_logo(exchange.url)
         if self._pages is None or not exchange.reads_pages:
-            return Words()
-        referer = exchange.request.headers.get("referer")
-        return Words(self._pages.words_for(exchange.client, exchange.url, referer), exchange.words_digest)
+            return Words(logo=logo)
+        client, url, referer = exchange.client, exchange.url, exchange.request.headers.get("referer")
+        words = self._pages.words_for(client, url, referer)
+        return Words(words, exchange.words_digest, logo or self._pages.is_logo(client, url))
 
 
 def _made_head(origin: Headers, made: Encoded, info: Taken) -> Headers:

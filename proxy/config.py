@@ -17,6 +17,7 @@ T = TypeVar("T")
 KIB, MIB = 1024, 1024 * 1024
 MODES = ("auto", "prompt", "edges", "edges+palette", "thumbnail", "salient")
 TIERS = ("economy", "balanced", "faithful", "off")
+DETECTORS = ("faces", "text", "codes", "logos")
 FORMATS = ("avif", "webp", "jxl")  # subtypes of image that classical answers may have
 LINKS = ("slow-2g", "2g", "3g", "4g")  # the effective connection types of the Network Information API
 LOOPBACK = "127.0.0.1"
@@ -50,6 +51,11 @@ def _percent(v: int) -> str | None:
 def _modes(v: tuple[str, ...]) -> str | None:
     wrong = [mode for mode in v if mode not in MODES[1:]]
     return f"knows {', '.join(MODES[1:])}, not {wrong[0]!r}" if wrong else None
+
+
+def _detectors(v: tuple[str, ...]) -> str | None:
+    wrong = [name for name in v if name not in DETECTORS]
+    return f"knows {', '.join(DETECTORS)}, not {wrong[0]!r}" if wrong else None
 
 
 def _url(v: str) -> str | None:
@@ -117,6 +123,14 @@ class UpstreamConfig:
     encoded_cache_bytes: int = _option(
         256 * MIB, "Disk for results of the encoder, which the same image gets again.", _at_least(0)
     )
+    shared_cache: str = _option(
+        "",
+        "Redis or Valkey where upstream proxies share the encoder's results, as redis://host:6379/1; empty: none. Only "
+        "what was made without words goes there.",
+        _redis_url,
+    )
+    shared_cache_ttl_s: int = _option(604_800, "Seconds a shared result is kept.", _at_least(1))
+    shared_cache_entry_bytes: int = _option(MIB, "Larger results are not shared.", _at_least(KIB))
     encode_workers: int = _option(2, "Processes that encode images.", _at_least(1))
     encode_deadline_s: float = _option(
         4.0,
@@ -143,6 +157,11 @@ class UpstreamConfig:
     )
     transform_private: bool = _option(False, "Also rewrite images that set cookies or answer authorised requests.")
     page_text: bool = _option(True, "Use the words around an image as its prompt.")
+    detect: tuple[str, ...] = _option(
+        DETECTORS,
+        "What is looked for in images, to be sent as real pixels: faces, text, codes, and logos by what pages say.",
+        _detectors,
+    )
     face_weights: str = _option(
         "", "File of a YuNet model (.onnx) to find faces with; empty for the built-in detector."
     )
@@ -154,7 +173,10 @@ class UpstreamConfig:
     )
     origin_ca: str = _option("", "File of extra CA certificates for origins (added to the public ones).")
     link: str = _option(
-        "chain", "h2 also listens for paired downstream proxies on link_port; chain does not.", _one_of("chain", "h2")
+        "auto",
+        "h2 also listens for paired downstream proxies on link_port; chain does not; auto is the link between the two "
+        "proxies of `sketchwire up`, on any free port, and chain for a proxy that is started alone.",
+        _one_of("auto", "chain", "h2"),
     )
     link_host: str = _option(LOOPBACK, "Address where the link listens.")
     link_port: int = _option(8083, "Port where the link listens.", _port)
@@ -171,9 +193,10 @@ class DownstreamConfig:
     )
     upstream: str = _option("http://127.0.0.1:8081", "URL of the upstream proxy.", _url)
     link: str = _option(
-        "chain",
-        "How upstream is reached: chain (as any proxy, by its URL) or h2 (the link: paired, one connection).",
-        _one_of("chain", "h2"),
+        "auto",
+        "How upstream is reached: chain (as any proxy, by its URL) or h2 (the link: paired, one connection); auto is "
+        "the link under `sketchwire up`, which pairs the two by itself, and chain for a proxy that is started alone.",
+        _one_of("auto", "chain", "h2"),
     )
     link_upstream: str = _option(
         "127.0.0.1:8083", "Host and port of the upstream proxy's link, for link = h2.", lambda v: _host_ports((v,))
@@ -271,6 +294,12 @@ class LedgerConfig:
     key_file: str = _option("", "File of the pseudonyms' key, 0600; empty for ledger.key in the role's state folder.")
     domains: bool = _option(False, "Keep the registrable domain of each response.")
     domain_k: int = _option(5, "Reports for all merge domains that fewer subscribers visited.", _at_least(1))
+    gallery_images: int = _option(
+        0,
+        "Small pictures, before and after, that upstream keeps for the report: so many of the worst and of the best, "
+        "for rows_days; 0 keeps none.",
+        _at_least(0),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +362,18 @@ class AccessConfig:
     answer_deadline_s: float = _option(
         120.0, "Seconds without a byte after which a request that awaits its answer is given up.", _at_least(0.1)
     )
+    head_deadline_s: float = _option(
+        30.0, "Seconds a client may take for a request's head, or a TLS handshake, until it is cut off.", _at_least(1)
+    )
+    idle_deadline_s: float = _option(
+        120.0,
+        "Seconds a client's connection to downstream may idle between requests (tunnels and WebSockets do not count); "
+        "0: ten minutes.",
+        _at_least(0),
+    )
+    client_connections: int = _option(
+        2000, "Connections to downstream that one address may have at once; 0: any number.", _at_least(0)
+    )
     bypass_file: str = _option(
         "", "Own list of hosts whose TLS connections pass untouched, instead of proxy/tunnel/bypass.toml."
     )
@@ -347,7 +388,7 @@ class AccessConfig:
 class CacheConfig:
     """The HTTP cache of each proxy (RFC 9111), in its state folder; see docs/cache.md."""
 
-    enabled: bool = _option(False, "Keep answers and give them again while they are fresh.")
+    enabled: bool = _option(True, "Keep answers and give them again while they are fresh.")
     upstream_bytes: int = _option(
         1024 * MIB, "Disk for what origins answered, at the upstream proxy; 0 switches this one off.", _at_least(0)
     )
@@ -395,6 +436,45 @@ class CaptionsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class SubscribersConfig:
+    """Who may use the downstream proxy and on which terms; see docs/subscribers.md."""
+
+    enabled: bool = _option(False, "Serve the subscribers of `sketchwire subscribers`, each on their own terms.")
+    file: str = _option("", "SQLite file of accounts; empty for subscribers.sqlite in downstream's state_dir.")
+    accounts: str = _option(
+        "password",
+        "How subscribers are told apart: password (the file that proxyauth in [access] names), ldap, or network (by "
+        "their addresses).",
+        _one_of("password", "ldap", "network"),
+    )
+    unknown: str = _option(
+        "refuse", "Who is no subscriber: refuse (a page), or off (originals).", _one_of("refuse", "off")
+    )
+    consent_version: str = _option(
+        "", "Version of the text that subscribers must have agreed to; who did not gets originals. Empty: none needed."
+    )
+    when_used_up: str = _option(
+        "economy",
+        "When a quota is used up: economy (the tier) or refuse (a page).",
+        _one_of("economy", "refuse"),
+    )
+    outside_schedule: str = _option(
+        "off", "Tier outside of a subscriber's schedule: off or faithful.", _one_of("off", "faithful")
+    )
+    timezone: str = _option("UTC", "Zone of quotas' days and of schedules, such as Europe/Berlin.")
+    link_kbit_s: float = _option(
+        0.0, "Capacity of the link in kbit/s, to tell when it is congested; 0: unknown, never.", _at_least(0)
+    )
+    congested_percent: float = _option(80.0, "Use of the link, over 30 s, at which it is congested.", _at_least(1))
+    ldap: str = _option("", "Directory for accounts = ldap: ldaps://host, or ldap://host with StartTLS.")
+    ldap_base: str = _option("", "Entry below which users are, such as ou=people,dc=example,dc=org.")
+    ldap_filter: str = _option("(uid={name})", "How a user's entry is found.")
+    ldap_bind_dn: str = _option("", "Who signs in to look users up; empty: nobody.")
+    ldap_password_file: str = _option("", "File with that one's password, 0600.")
+    ldap_ca: str = _option("", "File of certificates to trust for the directory; empty: the system's.")
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All roles' configuration; a file may set only the tables its role needs."""
 
@@ -408,6 +488,7 @@ class Config:
     access: AccessConfig = field(default_factory=AccessConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     captions: CaptionsConfig = field(default_factory=CaptionsConfig)
+    subscribers: SubscribersConfig = field(default_factory=SubscribersConfig)
 
 
 def load(path: Path | None = None, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Config:

@@ -27,10 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from proxy import __version__, ports
-from proxy.access.admission import AdmissionError, Role, read_admission, why_readable
+from proxy.access.admission import AdmissionError, Role, why_readable
 from proxy.config import Config
 from proxy.onboarding.certificate import read_certificate
 from proxy.statefile import read_object
+from proxy.subscribers.admission import read as read_admission
 from proxy.tunnel.refusals import in_force
 
 PROBE_S = 90.0

@@ -33,7 +33,8 @@ from proxy.policy import Reason
 log = logging.getLogger("sketchwire.encoded-cache")
 T = TypeVar("T")
 
-ENCODER_VERSION = 1  # raise it when the encoder makes something else of the same image
+KEY_BYTES = 24
+ENCODER_VERSION = 2  # raise it when the encoder makes something else of the same image
 _LASTING = frozenset(
     (
         Reason.TOO_SMALL,
@@ -69,7 +70,7 @@ class EncodedCache:
         """The digest of a request, content and terms, for a receiver whose engine is called `engine`."""
         terms = [(f.name, getattr(request, f.name)) for f in fields(request) if f.name != "data"]
         salt = blake2b(repr((ENCODER_VERSION, fingerprint(), engine, terms)).encode(), digest_size=32).digest()
-        return blake2b(request.data, key=salt, digest_size=24).digest()
+        return blake2b(request.data, key=salt, digest_size=KEY_BYTES).digest()
 
     def get(self, key: bytes) -> Encoded | Declined | None:
         """The result kept in memory under `key`, or None."""
@@ -156,7 +157,7 @@ class _Disk:
         if row is None:
             return None
         try:
-            result = _result(json.loads(row[0]), bytes(row[1]))
+            result = result_of(json.loads(row[0]), bytes(row[1]))
         except (ValueError, TypeError, KeyError):  # written by another version
             base.execute("DELETE FROM results WHERE key = ?", (key,))
             return None
@@ -164,7 +165,7 @@ class _Disk:
         return result
 
     def _put(self, base: sqlite3.Connection, key: bytes, result: Encoded | Declined) -> None:
-        head, body = _parts(result)
+        head, body = parts_of(result)
         size = _size_bytes(result)
         if size > self._max_bytes // 4:
             return
@@ -200,8 +201,8 @@ def _open(file: Path) -> sqlite3.Connection | None:
     return None
 
 
-def _parts(result: Encoded | Declined) -> tuple[dict[str, Any], bytes]:
-    """(what JSON can hold, the body)."""
+def parts_of(result: Encoded | Declined) -> tuple[dict[str, Any], bytes]:
+    """A result as (what JSON can hold, the body)."""
     if isinstance(result, Declined):
         return {"declined": result.reason.value, "detail": result.detail, "kind": result.kind}, b""
     plain = replace(result, shortlist=None)
@@ -210,7 +211,8 @@ def _parts(result: Encoded | Declined) -> tuple[dict[str, Any], bytes]:
     )
 
 
-def _result(head: dict[str, Any], body: bytes) -> Encoded | Declined:
+def result_of(head: dict[str, Any], body: bytes) -> Encoded | Declined:
+    """The result that `parts_of` took apart. Raises ValueError, TypeError, KeyError for what is none."""
     if "declined" in head:
         return Declined(Reason(head["declined"]), head["detail"], head["kind"])
     return Encoded(body, **head)

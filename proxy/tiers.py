@@ -27,10 +27,13 @@ THIN_RTT_MS = 1400.0
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How good the answer must be, and the image formats it may have besides a bundle."""
+    """How good the answer must be, the image formats it may have besides a bundle, and whether animations may become
+    animated WebP: then the browser itself must show it, for downstream would make a still of it.
+    """
 
     tier: str
     formats: tuple[str, ...]
+    moving: bool = False
 
 
 def terms(configured: str, accept: Accept, request: Headers) -> Terms:
@@ -39,7 +42,8 @@ def terms(configured: str, accept: Accept, request: Headers) -> Terms:
     if tier == BALANCED and (saves_data(request) or thin(request, accept.link)):
         tier = ECONOMY
     shown = shown_formats(request.get("accept"))
-    return Terms(tier, tuple(name for name in FORMATS if name in shown or name in accept.formats))
+    formats = tuple(name for name in FORMATS if name in shown or name in accept.formats)
+    return Terms(tier, formats, moving="webp" in shown)
 
 
 def saves_data(request: Headers) -> bool:

@@ -21,7 +21,7 @@ from proxy.captions import Captioner
 from proxy.coding import CodingError, CodingTooLarge, decode
 from proxy.config import UpstreamConfig
 from proxy.encode import BUNDLE_MODES, Declined, Encoded, EncodeRequest
-from proxy.encode.encoder import TEXT_ENGINES
+from proxy.encode.ladder import TEXT_ENGINES
 from proxy.encoded_cache import EncodedCache
 from proxy.negotiation import Accept
 from proxy.pages import words_digest
@@ -45,10 +45,13 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What this side knows an image's page says, and the digest of what downstream knows."""
+    """What this side knows an image's page says, the digest of what downstream knows, and whether the page or the
+    image's address says that it is a logo.
+    """
 
     text: str | None = None
     digest_downstream: bytes | None = None
+    logo: bool = False
 
     @property
     def agree(self) -> bool:
@@ -151,6 +154,10 @@ class Transformer:
             min_bytes=self._config.min_image_bytes,
             tier=asked.tier,
             formats=asked.formats,
+            moving=asked.moving,
+            detect=bool(self._config.detect),
+            detectors=self._config.detect,
+            logo=words.logo,
             face_weights=self._config.face_weights or None,
         )
         made = await self._answered(request, accept.engine, _may_be_stored(origin, self._config))

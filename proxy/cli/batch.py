@@ -39,11 +39,15 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How to encode: a mode, the page's words, and the long side to scale images to first (0: leave them)."""
+    """How to encode: a mode, the page's words, the long side to scale images to first (0: leave them), a caption that
+    stands for the page's words, and whether faces, text and codes are looked for.
+    """
 
     mode: str = "auto"
     page: PageWords | None = None
     scale_to_px: int = 0
+    caption: str | None = None
+    detect: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +160,9 @@ def _request(job: Job, terms: Terms) -> EncodeRequest | Outcome:
         except Exception as error:  # decoders raise many types on damaged files
             reason, detail = Reason.BROKEN.value, f"cannot be scaled: {error}"
             return Outcome(job, "error", len(data), len(data), reason=reason, detail=detail)
-    words = terms.page.words_for(job.source) if terms.page else None
-    return EncodeRequest(data, mode=terms.mode, words=words)
+    words = terms.caption or (terms.page.words_for(job.source) if terms.page else None)
+    logo = terms.page.says_logo(job.source) if terms.page else False
+    return EncodeRequest(data, mode=terms.mode, words=words, detect=terms.detect, logo=logo)
 
 
 def scaled(data: bytes, long_side_px: int) -> bytes:

@@ -47,6 +47,7 @@ KNOWN: dict[str, tuple[str, str]] = {
     "bench": ("client_runtime.bench.commands", LOOKING),
     "serve": ("client_runtime.serve_ray", RUNNING),
     "plan": ("proxy.cli.plan", LOOKING),
+    "subscribers": ("proxy.subscribers.commands", LOOKING),
 }
 
 

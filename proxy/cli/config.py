@@ -57,7 +57,7 @@ LAYOUTS = {
         "The proxy near the user, and the runtime that draws for it.\n\n"
         "    sketchwire runtime --config configs/downstream.toml\n"
         "    sketchwire downstream --config configs/downstream.toml",
-        ("downstream", "runtime", "access", "cache", "ledger", "admin", "report"),
+        ("downstream", "runtime", "access", "subscribers", "cache", "ledger", "admin", "report"),
         frozenset({("downstream", "listen_port"), ("downstream", "upstream"), ("downstream", "upstream_ca")}),
     ),
 }

@@ -32,6 +32,8 @@ sketchwire encode cat.jpg    [dim]only say what would be made of it[/dim]
 
 sketchwire encode cat.jpg -o cat.swb --mode edges+palette
 
+sketchwire encode cat.jpg -o cat.swb --mode prompt --caption "A ginger cat asleep on a warm stone wall"
+
 sketchwire encode photos/ -o bundles/ --page https://example.org/gallery.html
 
 sketchwire encode photos/ --json > decisions.jsonl    [dim]a line for each image, then a summary[/dim]
@@ -59,6 +61,13 @@ def register(app: typer.Typer) -> None:
             str | None,
             typer.Option(metavar="URL|FILE", help="Page whose words around the images become their prompts."),
         ] = None,
+        caption: Annotated[
+            str | None,
+            typer.Option(metavar="TEXT", help="What one image shows: its prompt, instead of the page's words."),
+        ] = None,
+        detect: Annotated[
+            bool, typer.Option("--detect/--no-detect", help="Look for faces, text and codes, and send them as pixels.")
+        ] = True,
         scale_to: Annotated[
             int, typer.Option(metavar="PX", min=0, help="Scale the long side down to this first, for experiments.")
         ] = 0,
@@ -72,6 +81,8 @@ def register(app: typer.Typer) -> None:
 
         if mode not in MODES:
             raise typer.BadParameter(f"{mode!r} is not one of {', '.join(MODES)}", param_hint="--mode")
+        if caption is not None and (source.is_dir() or not caption.strip()):
+            fail("--caption is the description of one image, and not empty", USAGE)
         if source.is_dir() and output is not None and output.exists() and not output.is_dir():
             fail(f"{output} is a file; bundles of a folder go to a folder", USAGE)
         work = batch.jobs(source, output)
@@ -81,7 +92,7 @@ def register(app: typer.Typer) -> None:
         if existing and not force:
             more = f" and {len(existing) - 1} more" if len(existing) > 1 else ""
             fail(f"{existing[0]}{more} exists already; --force overwrites", USAGE)
-        terms = batch.Terms(mode, load_page(page) if page else None, scale_to)
+        terms = batch.Terms(mode, load_page(page) if page else None, scale_to, caption, detect)
         if source.is_dir():
             outcomes = asyncio.run(_folder(work, terms, jobs or os.cpu_count() or 1, as_json))
         else:
@@ -173,7 +184,7 @@ def _tell(outcome: Outcome, as_json: bool) -> None:
         f"as {outcome.mode}, saves {percent(outcome.saved_percent)}{similarity}, {took}"
     )
     if outcome.words:
-        typer.echo(f"the page's words: {outcome.words}")
+        typer.echo(f"words: {outcome.words}")
     typer.echo(f"wrote {outcome.job.target}" if outcome.job.target else "nothing written; -o FILE writes the bundle")
 
 

@@ -19,8 +19,9 @@ from rich.table import Table
 
 from proxy.cli.config import ConfigFile
 from proxy.cli.exits import fail
-from proxy.cli.report import Proxy, percent, place_of, size
+from proxy.cli.report import Proxy, gallery_of, percent, place_of, size
 from proxy.config import Config, load
+from proxy.gallery import shelf
 from proxy.ledger.database import shown
 from proxy.ledger.pseudonym import key_file, load_key, named, pseudonym, rotate
 from proxy.ledger.read import Scope, opened
@@ -63,7 +64,11 @@ def register(app: typer.Typer) -> None:
         """Delete what the ledger holds about a subscriber; what they add to the sums stays, under nobody's name."""
         settings = load(config)
         place = place_of(ledger, settings, role)
-        gone = forget(place, _who(subscriber, client, settings, role))
+        who = _who(subscriber, client, settings, role)
+        pictures = shelf.forget(gallery_of(settings), who)
+        if pictures:
+            typer.echo(f"Forgotten: {pictures:,} pictures of the gallery.")
+        gone = forget(place, who)
         typer.echo(f"Forgotten: {gone.rows:,} rows deleted, {gone.sums:,} sums kept without a name, in {shown(place)}.")
 
     @group.command("subscribers")

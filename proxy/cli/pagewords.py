@@ -1,7 +1,8 @@
 """The words that a page has for an image file, for `sketchwire encode --page`.
 
 In: a page, as an http(s) address or an HTML file, and image files. Out: the words the page has for an image of that
-name. Refuses: other schemes, pages that are too large or do not answer (`PageUnusable`).
+name, and whether it marks it as a logo. Refuses: other schemes, pages that are too large or do not answer
+(`PageUnusable`).
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ from __future__ import annotations
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
 from proxy import __version__
-from proxy.pages import image_words
+from proxy.pages import page_images
 
 MAX_PAGE_BYTES = 8 * 1024 * 1024
 TIMEOUT_S = 20.0
@@ -28,29 +29,42 @@ class PageUnusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PageWords:
-    """Words by absolute image address."""
+    """Words by absolute image address, and the addresses of what the page marks as logos."""
 
     words: Mapping[str, str]
+    logos: frozenset[str] = frozenset()
 
     def words_for(self, image: Path) -> str | None:
         """The words for the image on the page whose path ends most like `image`'s; None when that is not one."""
-        own = image.absolute().parts[::-1]
-        best: dict[int, set[str]] = {}
-        for address, words in self.words.items():
-            path = urllib.parse.unquote(urllib.parse.urlsplit(address).path)
-            same = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(own, path.split("/")[::-1], strict=False))))
-            if same:
-                best.setdefault(same, set()).add(words)
-        longest = best[max(best)] if best else set()
-        return longest.pop() if len(longest) == 1 else None
+        found = {self.words[address] for address in _nearest(image, self.words)}
+        return found.pop() if len(found) == 1 else None
+
+    def says_logo(self, image: Path) -> bool:
+        """Whether the page marks the image whose path ends most like `image`'s as a logo."""
+        nearest = _nearest(image, self.logos.union(self.words))
+        return bool(nearest) and nearest <= self.logos
+
+
+def _nearest(image: Path, addresses: Iterable[str]) -> set[str]:
+    """Those of `addresses` whose paths end most like `image`'s; none where no file has its name."""
+    own = image.absolute().parts[::-1]
+    best: dict[int, set[str]] = {}
+    for address in addresses:
+        path = urllib.parse.unquote(urllib.parse.urlsplit(address).path)
+        same = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(own, path.split("/")[::-1], strict=False))))
+        if same:
+            best.setdefault(same, set()).add(address)
+    return best[max(best)] if best else set()
 
 
 def load_page(page: str) -> PageWords:
     """Read a page, from the network when it has a scheme. Raises PageUnusable and OSError."""
     if "://" in page:
-        return PageWords(image_words(*_fetch(page)))
-    body = Path(page).read_bytes()
-    return PageWords(image_words(body[:MAX_PAGE_BYTES], LOCAL_PAGE + urllib.parse.quote(Path(page).name)))
+        said = page_images(*_fetch(page))
+    else:
+        body = Path(page).read_bytes()
+        said = page_images(body[:MAX_PAGE_BYTES], LOCAL_PAGE + urllib.parse.quote(Path(page).name))
+    return PageWords(said.words, said.logos)
 
 
 def _fetch(address: str) -> tuple[bytes, str, str]:

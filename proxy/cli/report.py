@@ -23,10 +23,11 @@ from rich.table import Table
 from proxy import __version__
 from proxy.cli.config import ConfigFile
 from proxy.config import Config, load
+from proxy.gallery import shelf
 from proxy.ledger import Place, ledger_place
 from proxy.ledger.database import shown
 from proxy.ledger.read import Group, Scope, Summary, Totals
-from proxy.report.content import Report, Wanted, gather
+from proxy.report.content import Report, Wanted, gather, with_pictures
 from proxy.report.document import render
 from proxy.report.numbers import percent, size
 from proxy.report.records import records
@@ -119,7 +120,10 @@ def register(app: typer.Typer) -> None:
         found = _read(place, wanted)
         earlier = _read(place, replace(wanted, scope=_just_before(scope, now_s))) if compare and found else None
         if found is not None and html is not None:
-            _write(html, render(found, earlier, __version__))
+            shown_ = with_pictures(
+                found, gallery_of(settings), settings.downstream.runtime or settings.upstream.runtime
+            )
+            _write(html, render(shown_, earlier, __version__))
         if found is not None and export is not None:
             _export(export, found, earlier)
         if as_json:
@@ -137,6 +141,11 @@ def place_of(ledger: str | None, settings: Config, role: Proxy) -> Place:
     if ledger is None:
         return ledger_place(settings.ledger, getattr(settings, role.value).state_dir)
     return ledger if "://" in ledger else Path(ledger)
+
+
+def gallery_of(settings: Config) -> Path:
+    """Where upstream keeps pictures for the report, if it is to keep any and is on this machine."""
+    return Path(settings.upstream.state_dir).expanduser() / shelf.FOLDER
 
 
 def _read(place: Place, wanted: Wanted) -> Report | None:

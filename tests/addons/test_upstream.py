@@ -162,6 +162,24 @@ async def test_words_of_the_page_are_used_and_compared() -> None:
     assert bench.requests[-1].words is None, "another client's pages"
 
 
+async def test_what_pages_and_addresses_call_a_logo_is_told_to_the_encoder() -> None:
+    bench = Bench(pages=True)
+    assert bench.pages is not None
+    page = b'<html><body><a class="brand" href="/"><img src="/a.jpg"></a><img src="/b.jpg"></body></html>'
+    await bench.run(request("/", Accept="text/html", Sketchwire_Accept=ASKING), page, Content_Type="text/html")
+    await bench.pages.wait()
+    for path in ("/a.jpg", "/b.jpg"):
+        await bench.run(request(path, Sketchwire_Accept=ASKING))
+    assert [asked.logo for asked in bench.requests] == [True, False]
+    await bench.run(request("/a.jpg", Sketchwire_Accept=ASKING.replace("0123456789ab", "ba9876543210")))
+    assert len(bench.requests) == 2, "to another client it is what /b.jpg was to this one"
+    await bench.run(request("/a.jpg", Sketchwire_Accept=ASKING))
+    assert len(bench.requests) == 2, "and it is still a logo to who saw the page"
+    alone = Bench()
+    await alone.run(request("/site-logo.jpg", Sketchwire_Accept=ASKING))
+    assert [asked.logo for asked in alone.requests] == [True]
+
+
 async def test_foreign_bundles_and_fields_are_neutralised() -> None:
     bench = Bench()
     info = f"n={NONCE};d=take;m=edges;o=5"

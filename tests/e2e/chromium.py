@@ -65,8 +65,7 @@ class Browser:
             answer = await self.call("Page.navigate", url=url)
             if answer.get("errorText"):
                 raise ConnectionError(f"{url}: {answer['errorText']}")
-            while not any(event["method"] == "Page.loadEventFired" for event in self._events):
-                await self._receive()
+            await self.loaded()
 
     async def images(self) -> list[ShownImage]:
         """Every <img> of the page, decoded, lazy ones included."""
@@ -83,10 +82,35 @@ class Browser:
         answer = await self.call("Page.captureScreenshot", format="png")
         file.write_bytes(base64.b64decode(answer["data"]))
 
+    async def reload(self, timeout_s: float = 60) -> None:
+        """Load the page again, without what is in the browser's cache."""
+        self._events.clear()
+        async with asyncio.timeout(timeout_s):
+            await self.call("Page.reload", ignoreCache=True)
+            await self.loaded()
+
+    async def begin(self, url: str) -> None:
+        """Open `url` and wait for nothing but the first answer."""
+        self._events.clear()
+        await self.call("Page.navigate", url=url)
+
     def errors(self) -> list[str]:
-        """Console errors and failed requests since the last load."""
-        entries = [event["params"]["entry"] for event in self._events if event["method"] == "Log.entryAdded"]
-        return [f"{entry['text']} {entry.get('url', '')}" for entry in entries if entry["level"] == "error"]
+        """Console errors, exceptions and failed requests since the last load; why a request failed is left out, and the
+        browser's own question for an icon, which it asks once a site and whenever it likes.
+        """
+        found = []
+        for event in self._events:
+            told = event["params"]
+            if event["method"] == "Log.entryAdded" and told["entry"]["level"] == "error":
+                text = told["entry"]["text"]
+                text = "Failed to load resource" if text.startswith("Failed to load resource") else text
+                if not told["entry"].get("url", "").endswith("/favicon.ico"):
+                    found.append(f"{text} {told['entry'].get('url', '')}")
+            elif event["method"] == "Runtime.exceptionThrown":
+                found.append(str(told["exceptionDetails"].get("exception", {}).get("description")))
+            elif event["method"] == "Runtime.consoleAPICalled" and told["type"] == "error":
+                found.append(" ".join(str(each.get("value", each.get("description"))) for each in told["args"]))
+        return found
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
         """The result of one DevTools command."""
@@ -99,6 +123,11 @@ class Browser:
                     raise RuntimeError(f"{method}: {message['error']}")
                 result: dict[str, Any] = message["result"]
                 return result
+
+    async def loaded(self) -> None:
+        """Wait until what was begun is over, well or not."""
+        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
+            await self._receive()
 
     async def _receive(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(await self._socket.receive_str())

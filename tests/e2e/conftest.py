@@ -29,6 +29,8 @@ from tests.e2e.runtime import FakeRuntime
 
 ROOT = Path(__file__).parents[2]
 HOST = "news.demo.test"
+UNCACHED: dict[str, dict[str, object]] = {"cache": {"enabled": False}}
+CACHED: dict[str, dict[str, object]] = {"cache": {"enabled": True}}
 BROWSER_ACCEPT = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 
 
@@ -134,19 +136,22 @@ def start_proxy(
     drain_s: float = 2.0,
     tables: dict[str, dict[str, object]] | None = None,
 ) -> Process:
-    """Start `role` with `settings`, and further `tables` of the configuration, and wait until it is ready."""
+    """Start `role` with `settings`, and further `tables` of the configuration, and wait until it is ready.
+
+    Its HTTP cache is off unless a table says otherwise: most tests look at what origins are asked.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     settings = {"listen_port": 0, "state_dir": str(folder / role)} | settings
     config, ready, log = folder / f"{role}.toml", folder / f"{role}.json", folder / f"{role}.log"
     written = [
         f"[{table}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
-        for table, values in ({role: settings} | (tables or {})).items()
+        for table, values in ({role: settings} | UNCACHED | (tables or {})).items()
     ]
     config.write_text("\n".join(written))
     command = [sys.executable, "-m", "proxy", role, "--config", str(config), "--ready-file", str(ready)]
     with log.open("wb") as out:
         popen = subprocess.Popen([*command, "--drain-s", str(drain_s)], stdout=out, stderr=subprocess.STDOUT, cwd=ROOT)
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while not ready.exists():
         if popen.poll() is not None or time.monotonic() > until:
             popen.kill()

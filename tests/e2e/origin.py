@@ -23,6 +23,9 @@ PAGE = """<!doctype html><html><head><title>Coffee</title></head><body><h1>Morni
 <figure><img src="/photo.jpg" alt="a cup of coffee on a wooden table"><figcaption>Breakfast</figcaption></figure>
 </body></html>"""
 
+SHOP = """<!doctype html><html><head><title>Acme</title></head><body><header><a href="/"><img src="/photo.jpg?as=crest">
+</a></header><main><h1>Our story</h1><p><img src="/photo.jpg?as=story"></p></main></body></html>"""
+
 
 @functools.cache
 def photo(name: str = "coffee", kind: str = "JPEG") -> bytes:
@@ -104,6 +107,9 @@ class Origin:
         }
         for path, (body, media_type, headers) in images.items():
             add("*", path, self._image(body, media_type, headers))
+        for path in ("/img/acme-logo.jpg", "/icons/acme.jpg"):
+            add("*", path, self._image(photo(), "image/jpeg", {}))
+        add("*", "/shop", self._shop)
         add("*", "/", self._page)
         add("*", "/pages/{number}", self._page)
         add("GET", "/socket", self._socket)
@@ -136,6 +142,9 @@ class Origin:
 
     async def _page(self, request: web.Request) -> web.Response:
         return web.Response(text=PAGE, content_type="text/html")
+
+    async def _shop(self, request: web.Request) -> web.Response:
+        return web.Response(text=SHOP, content_type="text/html")
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

@@ -18,7 +18,7 @@ from aiohttp import web
 from proxy.ledger.read import Scope, opened
 from proxy.ledger.row import Row
 from tests.e2e.certificates import make_authority, make_leaf
-from tests.e2e.conftest import BROWSER_ACCEPT, HOST, Answer, Link, Loop, Process, start_proxy
+from tests.e2e.conftest import BROWSER_ACCEPT, CACHED, HOST, Answer, Link, Loop, Process, start_proxy
 from tests.e2e.origin import photo
 from tests.e2e.runtime import FakeRuntime
 
@@ -104,7 +104,7 @@ def start_cached(folder: Path, stack: contextlib.ExitStack) -> Cached:
     server, http_port = loop.run(serving(origin.app()))
     https_port = loop.serve(origin.app(), make_leaf(authority, HOST, folder / "origin.pem"))
     runtime_port = loop.serve(runtime.app())
-    tables: dict[str, dict[str, object]] = {"cache": {"enabled": True}}
+    tables = CACHED
     upstream = start_proxy(
         "upstream",
         folder,

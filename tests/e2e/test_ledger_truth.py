@@ -1,8 +1,8 @@
 """The ledger against independent counts, and against the secrets that passed: bytes to 0.5 %, and no word of a secret.
 
-A site is replayed through the pair over http and https, six requests at a time. A forwarder between the proxies counts
-what crosses, the origin counts the bodies it sends. SKETCHWIRE_SITES names a folder of a real site's files to replay;
-without it the site is a small one made here.
+A site is replayed through the pair over http and https, six requests at a time, as chained proxies and over the link.
+A forwarder between the proxies counts what crosses, the origin counts the bodies it sends. SKETCHWIRE_SITES names a
+folder of a real site's files to replay; without it the site is a small one made here.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from aiohttp import web
 from PIL import Image
 
 from proxy.ledger import read
+from proxy.link.pairing import pair_here
 from tests.e2e.certificates import make_authority, make_leaf
-from tests.e2e.conftest import HOST, Link, Loop, start_proxy
+from tests.e2e.conftest import CACHED, HOST, Link, Loop, start_proxy
 from tests.e2e.origin import animated_gif, photo
 from tests.e2e.runtime import FakeRuntime
 
@@ -136,9 +137,11 @@ async def _browse(proxy: str, ca: Path, bases: list[str], site: dict[str, tuple[
         return count
 
 
-@pytest.fixture(scope="module")
-def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
-    folder = tmp_path_factory.mktemp("truth")
+@pytest.fixture(scope="module", params=["chain", "h2"])
+def replayed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
+    folder, joint = tmp_path_factory.mktemp("truth"), request.param
+    if joint == "h2":
+        pair_here(folder / "upstream" / "link", folder / "downstream" / "link")
     with contextlib.ExitStack() as stack:
         loop, origin, runtime, link = Loop(), CountingOrigin(site_to_replay()), FakeRuntime(), Link()
         stack.callback(loop.close)
@@ -152,17 +155,22 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Replayed]:
                 "allow_private_targets": [f"{HOST}:{port}" for port in ports],
                 "origin_ca": str(folder / "origin-ca.pem"),
                 "encode_deadline_s": 5.0 if os.environ.get("SKETCHWIRE_SITES") else 60.0,
+                "link": joint,
+                "link_port": 0,
             },
+            tables=CACHED,
         )
         stack.callback(upstream.popen.kill)
-        link.target_port = upstream.port
+        link.target_port = upstream.port if joint == "chain" else int(upstream.ready["link_port"])
         loop.run(link.start())
         settings = {
             "upstream": f"http://127.0.0.1:{link.port}",
+            "link": joint,
+            "link_upstream": f"127.0.0.1:{link.port}",
             "upstream_ca": str(upstream.ca),
             "runtime": f"http://127.0.0.1:{loop.serve(runtime.app())}",
         }
-        downstream = start_proxy("downstream", folder, settings)
+        downstream = start_proxy("downstream", folder, settings, tables=CACHED)
         stack.callback(downstream.popen.kill)
         bases = [f"http://{HOST}:{ports[0]}", f"https://{HOST}:{ports[1]}"]
         requests = asyncio.run(_browse(downstream.url, downstream.ca, bases, origin.site))
@@ -195,6 +203,7 @@ def test_no_secret_is_in_any_file(replayed: Replayed) -> None:
     assert all(SECRETS[where] in seen for where in ("path", "query", "cookie", "form", "user"))  # they did pass
     files = [path for path in replayed.folder.rglob("*") if path.is_file()]
     assert {"ledger.sqlite", "upstream.log", "downstream.log"} <= {path.name for path in files}
+    assert sum(path.suffix == ".body" for path in files) > 5  # the HTTP caches did keep answers
     for path in files:
         content = path.read_bytes()
         found = [where for where, secret in SECRETS.items() if secret.encode() in content]
