@@ -13,7 +13,7 @@ from proxy.cache.control import Control, read_control
 from proxy.cache.entry import Stored, kept_headers
 from proxy.cache.lifetime import HEURISTIC_STATUSES, freshness_s
 from proxy.cache.validation import validators
-from proxy.cache.vary import DOCUMENT_TYPES, nominated
+from proxy.cache.vary import nominated
 from proxy.headers import Headers
 
 # section 3: final statuses that are understood here; 206 is not, for parts are not combined (section 3.3)
@@ -106,16 +106,14 @@ def judge_store(exchanged: Exchanged, shared: bool) -> Keep | Leave:
 def _is_personal(request: Headers, answer: Headers, control: Control) -> bool:
     """Section 3, items on private and Authorization (3.5), and on cookies what origins forget to say.
 
-    Stricter than the section: an authorised answer is personal even if it says that it is public.
+    Stricter than the section: an authorised answer is personal even if it says that it is public, and an answer to a
+    request with cookies unless it says so. Avatars and captchas have lifetimes and forget `Vary: Cookie`.
     """
     if "private" in control or "authorization" in request:
         return True
     if not PERSONAL_FIELDS.isdisjoint(answer.tokens("vary")):
         return True
-    if "cookie" not in request or "public" in control or "s-maxage" in control:
-        return False
-    explicit = "max-age" in control or "expires" in answer
-    return not explicit or answer.media_type() in DOCUMENT_TYPES
+    return "cookie" in request and "public" not in control and "s-maxage" not in control
 
 
 def _is_of_browsers(name: str) -> bool:

@@ -5,7 +5,7 @@ on more than fields can tell (`Vary: *`), or on too many of them (None).
 
 Source: RFC 9111, section 4.1. Many origins choose by Accept, Accept-Encoding or Origin and forget to say so; in front
 of one browser that does no harm, in a cache for several it would. So these fields always count, for documents those
-that languages and layouts are chosen by, and for documents that do not say they are for everybody, Cookie.
+that languages and layouts are chosen by, and for answers that do not say they are for everybody, Cookie.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def nominated(request: Headers, answer: Headers) -> tuple[tuple[str, str], ...] 
     named = answer.tokens("vary")
     if "*" in named:
         return None
-    implied: tuple[str, ...] = _ALWAYS
+    control = read_control(answer)
+    for_all = "public" in control or "s-maxage" in control
+    implied: tuple[str, ...] = _ALWAYS if for_all else (*_ALWAYS, "cookie")
     if answer.media_type() in DOCUMENT_TYPES:
-        control = read_control(answer)
-        for_all = "public" in control or "s-maxage" in control
-        implied = (*_ALWAYS, *_DOCUMENTS, *(() if for_all else ("cookie",)))
+        implied = (*implied, *_DOCUMENTS)
     made = any(name.startswith(PREFIX) for name in named)  # what upstream made also depends on the page's words
     names = sorted({*named, *implied, *((WORDS.lower(),) if made else ())})
     if len(names) > MAX_NAMES:

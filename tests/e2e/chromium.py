@@ -57,14 +57,14 @@ class Browser:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket, self._ids = socket, itertools.count(1)
         self._events: list[dict[str, Any]] = []
+        self._loader = self._url = ""
 
     async def load(self, url: str, timeout_s: float = 60) -> None:
         """Open `url` and wait until the page and its images are loaded."""
-        self._events.clear()
         async with asyncio.timeout(timeout_s):
-            answer = await self.call("Page.navigate", url=url)
-            if answer.get("errorText"):
-                raise ConnectionError(f"{url}: {answer['errorText']}")
+            error = await self.begin(url)
+            if error:
+                raise ConnectionError(f"{url}: {error}")
             await self.loaded()
 
     async def images(self) -> list[ShownImage]:
@@ -84,15 +84,16 @@ class Browser:
 
     async def reload(self, timeout_s: float = 60) -> None:
         """Load the page again, without what is in the browser's cache."""
-        self._events.clear()
-        async with asyncio.timeout(timeout_s):
-            await self.call("Page.reload", ignoreCache=True)
-            await self.loaded()
+        await self.call("Network.setCacheDisabled", cacheDisabled=True)
+        await self.load(self._url, timeout_s)
+        await self.call("Network.setCacheDisabled", cacheDisabled=False)
 
-    async def begin(self, url: str) -> None:
-        """Open `url` and wait for nothing but the first answer."""
+    async def begin(self, url: str) -> str:
+        """Open `url` and wait for nothing but the first answer; what is wrong with it, if anything."""
         self._events.clear()
-        await self.call("Page.navigate", url=url)
+        answer = await self.call("Page.navigate", url=url)
+        self._url, self._loader = url, answer.get("loaderId", "")
+        return str(answer.get("errorText", ""))
 
     def errors(self) -> list[str]:
         """Console errors, exceptions and failed requests since the last load; why a request failed is left out, and the
@@ -126,8 +127,13 @@ class Browser:
 
     async def loaded(self) -> None:
         """Wait until what was begun is over, well or not."""
-        while not any(event["method"] == "Page.loadEventFired" for event in self._events):
+        while not any(self._is_loaded(event) for event in self._events):
             await self._receive()
+
+    def _is_loaded(self, event: dict[str, Any]) -> bool:
+        """Whether this tells that the page begun last is loaded, not one before it."""
+        told = event["params"]
+        return event["method"] == "Page.lifecycleEvent" and (told["name"], told["loaderId"]) == ("load", self._loader)
 
     async def _receive(self) -> dict[str, Any]:
         message: dict[str, Any] = json.loads(await self._socket.receive_str())
@@ -158,8 +164,9 @@ async def chromium(profile: Path, *flags: str) -> AsyncIterator[Browser]:
                 tab = next(target for target in await answer.json() if target["type"] == "page")
             async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
                 browser = Browser(socket)
-                for domain in ("Page", "Runtime", "Log"):
+                for domain in ("Page", "Runtime", "Log", "Network"):
                     await browser.call(f"{domain}.enable")
+                await browser.call("Page.setLifecycleEventsEnabled", enabled=True)
                 yield browser
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -28,10 +28,12 @@ SHOP = """<!doctype html><html><head><title>Acme</title></head><body><header><a 
 
 
 @functools.cache
-def photo(name: str = "coffee", kind: str = "JPEG") -> bytes:
-    """A photograph's file."""
+def photo(name: str = "rocket", kind: str = "JPEG") -> bytes:
+    """A photograph's file; the rocket's is 600 × 400, and every engine is asked to draw it."""
     out = io.BytesIO()
-    Image.fromarray(getattr(skimage.data, name)()).save(out, kind, **({"quality": 85} if kind == "JPEG" else {}))
+    image = Image.fromarray(getattr(skimage.data, name)())
+    image.thumbnail((600, 512))
+    image.save(out, kind, **({"quality": 85} if kind == "JPEG" else {}))
     return out.getvalue()
 
 

@@ -52,7 +52,8 @@ class CountingOrigin:
         name = path.rpartition("/")[2]
         tag = f'"v{self.version}"'
         head = {
-            "style.css": {"Cache-Control": "max-age=600", "Content-Type": "text/css"},
+            "style.css": {"Cache-Control": "public, max-age=600", "Content-Type": "text/css"},
+            "mine.css": {"Cache-Control": "max-age=600", "Content-Type": "text/css"},
             "photo.jpg": {"Cache-Control": "max-age=600", "Content-Type": "image/jpeg", "ETag": tag},
             "checked.css": {"Cache-Control": "max-age=0", "Content-Type": "text/css", "ETag": tag},
             "soon.css": {"Cache-Control": "max-age=0, stale-while-revalidate=600", "ETag": tag},
@@ -242,6 +243,10 @@ async def test_upstreams_store_spares_the_origin_whoever_asks(cached: Cached, br
             break
         await asyncio.sleep(0.05)
     assert not cached.origin.seen and second.body == first.body
+    for person in (1, 2, 1):  # what does not say that it is for everybody is not kept for people with cookies
+        cached.origin.seen.clear()
+        await browser.get(cached.http + "/popular/mine.css", via=cached.upstream, Cookie=f"person={person}")
+        assert cached.origin.seen
     assert not [name for name in second.headers if name.lower().startswith("sketchwire")]
 
 

@@ -83,7 +83,6 @@ async def test_stale_digests_are_gone(world: World, browse: Browse) -> None:
         "/no-transform.jpg",
         "/cookie.jpg",
         "/broken.jpg",
-        "/moving.gif",
         "/pixel.gif",
         "/drawing.svg",
         "/liar.jpg",
@@ -98,6 +97,16 @@ async def test_what_must_not_be_touched_is_identical(world: World, browse: Brows
     assert {"Set-Cookie", "Cache-Control"} & set(answer.headers) == {"Set-Cookie", "Cache-Control"} & set(
         direct.headers
     )
+
+
+async def test_an_animation_stays_one(world: World, browse: Browse) -> None:
+    direct = await browse(world.http + "/moving.gif", via=None)
+    answer = await browse(world.http + "/moving.gif", Accept="image/webp,*/*")
+    moving, original = (Image.open(io.BytesIO(file)) for file in (answer.body, direct.body))
+    assert (answer.type, moving.size) == ("image/webp", original.size) and len(answer.body) < len(direct.body)
+    assert moving.n_frames == original.n_frames == 2  # type: ignore[attr-defined]
+    plain = await browse(world.http + "/moving.gif", Accept="image/gif,*/*;q=0.8")
+    assert (plain.type, plain.body) == (direct.type, direct.body)
 
 
 @pytest.mark.parametrize("accept", ["image/avif,image/webp,*/*;q=0.8", "image/webp,*/*", "image/png,image/*;q=0.8"])

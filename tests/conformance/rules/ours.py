@@ -13,7 +13,7 @@ from tests.conformance.origin import chunked, raw
 from tests.conformance.rule import JPEG, PHOTO, rewritten, rule, shown, untouched
 from tests.conformance.stand import ANY, IMAGE, Got, Stand
 
-ACCEPT = "v=1;engine=preview;nonce=00112233445566aa"
+ACCEPT = "v=1;engine=sketch;nonce=00112233445566aa"
 
 
 def our_fields(fields: Iterable[tuple[str, str]]) -> list[str]:
