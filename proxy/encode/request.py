@@ -37,7 +37,7 @@ class EncodeRequest:
     words: str | None = None
     words_known_downstream: bool = False
     modes: tuple[str, ...] = BUNDLE_MODES
-    engine: str = "preview"
+    engine: str = "sketch"
     tier: str = BALANCED
     formats: tuple[str, ...] = ()
     moving: bool = False
