@@ -21,8 +21,8 @@ $(VENV)/.installed: pyproject.toml setup.py $(CONSTRAINTS) $(wildcard proxy/bund
 run: install  ## The pair, the runtime and a demo site through them.
 	$(BIN)/sketchwire demo
 
-test: install  ## All tests; those that need a missing program are skipped with the reason.
-	$(BIN)/python -m pytest -n 2 -rs
+test: install  ## All tests; what needs a missing program is skipped with the reason, what failed is tried once more, alone.
+	$(BIN)/python -m pytest -n 2 -rfEs || $(BIN)/python -m pytest --last-failed --last-failed-no-failures=none -rfEs
 
 check: install  ## Formatting, lint, strict types, tests.
 	$(BIN)/ruff format --check .

@@ -12,8 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from mitmproxy import http
-
+from addons.underway import UnderWay
 from proxy.admin.dashboard import Dashboard
 from proxy.admin.live import Live
 from proxy.admin.telling import Told, told
@@ -27,14 +26,14 @@ logger = logging.getLogger("sketchwire.dashboard")
 DAY_S, DAY_EVERY_S = 86_400, 60.0
 
 
-class Board:
+class Board(UnderWay):
     """The addon of one role. `record` counts a row and hands it on to `then`."""
 
     def __init__(self, role: Role, ledger: Ledger, place: Place) -> None:
+        super().__init__()
         self._role = role
         self._place = place
         self._live = Live(time.monotonic())
-        self._under_way: set[str] = set()
         self._day: Totals | None = None
         self._day_read_s = -DAY_EVERY_S
         self._reading: asyncio.Task[None] | None = None
@@ -61,18 +60,6 @@ class Board:
         return record
 
     # hooks
-
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """A flow began."""
-        self._under_way.add(flow.id)
-
-    def response(self, flow: http.HTTPFlow) -> None:
-        """A flow ended."""
-        self._under_way.discard(flow.id)
-
-    def error(self, flow: http.HTTPFlow) -> None:
-        """A flow ended early."""
-        self._under_way.discard(flow.id)
 
     def done(self) -> None:
         """The proxy ends: nobody needs to watch any more."""

@@ -12,32 +12,20 @@ import asyncio
 import logging
 from typing import Any
 
-from mitmproxy import http
+from addons.underway import UnderWay
 
 logger = logging.getLogger("sketchwire.run")
 
 _LOOK_EVERY_S = 0.05
 
 
-class Drain:
+class Drain(UnderWay):
     """Counts flows under way. It must be the last addon, so that every other one is done with a flow that ended."""
 
     def __init__(self, limit_s: float = 10.0) -> None:
+        super().__init__()
         self._limit_s = limit_s
-        self._under_way: set[str] = set()
         self._started = False
-
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """A flow began."""
-        self._under_way.add(flow.id)
-
-    def response(self, flow: http.HTTPFlow) -> None:
-        """A flow ended well; a WebSocket counts no longer once it is set up."""
-        self._under_way.discard(flow.id)
-
-    def error(self, flow: http.HTTPFlow) -> None:
-        """A flow ended."""
-        self._under_way.discard(flow.id)
 
     async def stop(self, master: Any) -> None:
         """Stop listening, wait for flows and what is still to be written, end the master; a second call ends it now."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy.heap import trim
+from proxy.shared.heap import trim
 
 EVERY_S = 60.0
 

@@ -25,7 +25,7 @@ from mitmproxy.net.http import url as urls
 from addons import adapt, staleanswer
 from addons.exchange import KEY, DownstreamExchange, UpstreamExchange
 from addons.staleanswer import FALLBACK
-from proxy.cache.background import Background, Came
+from proxy.cache.background import Background
 from proxy.cache.control import Control, read_control
 from proxy.cache.invalidation import SAFE, invalidated
 from proxy.cache.keys import KeyMaker, Keys
@@ -40,6 +40,7 @@ from proxy.headers import Headers
 from proxy.ledger.row import Role, Row
 from proxy.policy import ResponseFacts
 from proxy.statefile import local_key
+from proxy.through import Answer
 
 logger = logging.getLogger("sketchwire.cache")
 
@@ -94,7 +95,7 @@ class HttpCache:
     settings: Settings
     who: Who = lambda client, flow: ""
     background: Background | None = None
-    background_cost: Callable[[Came], None] = lambda came: None
+    background_cost: Callable[[Answer], None] = lambda came: None
     clock_s: Callable[[], float] = time.time
     in_hand_bytes: int = 0
     answers: Counter[str] = field(default_factory=Counter)
@@ -167,7 +168,7 @@ def http_cache(config: CacheConfig, role: Role, state_dir: Path, who: Who | None
     )
 
 
-def validation_row(came: Came) -> Row:
+def validation_row(came: Answer) -> Row:
     """What it cost to validate a stored answer meanwhile; it belongs to no response."""
     return Row(
         time_s=time.time(),
@@ -277,7 +278,7 @@ class Behind:
         if cache.background is None:
             return False
 
-        def done(came: Came) -> None:
+        def done(came: Answer) -> None:
             cache.background_cost(came)
             now_s = cache.clock_s()
             if came.status == 304 and questions:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from mitmproxy import http
 
+from addons.underway import UnderWay
 from proxy import __version__
 from proxy.admin.server import AdminError, AdminServer, Metered, is_loopback, load_token
 from proxy.config import AdminConfig
@@ -25,7 +25,7 @@ from proxy.metrics.definitions import CONTENT_TYPE, Metrics
 logger = logging.getLogger("sketchwire.admin")
 
 
-class AdminPort:
+class AdminPort(UnderWay):
     """The addon of one role; `record` is what rows go to. `routes` are served beside the metrics."""
 
     def __init__(
@@ -36,6 +36,7 @@ class AdminPort:
         ledger: Ledger,
         routes: Iterable[web.AbstractRouteDef] = (),
     ) -> None:
+        super().__init__()
         self.metrics = Metrics(role, __version__)
         self._config = config
         self._port = config.upstream_port if role == "upstream" else config.downstream_port
@@ -43,7 +44,6 @@ class AdminPort:
         self._ledger = ledger
         self._routes = routes
         self._server: AdminServer | None = None
-        self._under_way: set[str] = set()
         self.watch("sketchwire_flows_in_progress", lambda: len(self._under_way))
         self.watch("sketchwire_ledger_queued_rows", lambda: ledger.queued)
         self.watch("sketchwire_ledger_written_rows", lambda: ledger.written)
@@ -91,15 +91,3 @@ class AdminPort:
         """Close it."""
         if self._server is not None:
             await self._server.stop()
-
-    def requestheaders(self, flow: http.HTTPFlow) -> None:
-        """A flow began."""
-        self._under_way.add(flow.id)
-
-    def response(self, flow: http.HTTPFlow) -> None:
-        """A flow ended."""
-        self._under_way.discard(flow.id)
-
-    def error(self, flow: http.HTTPFlow) -> None:
-        """A flow ended early."""
-        self._under_way.discard(flow.id)

@@ -57,7 +57,6 @@ from proxy.encode.pool import EncoderPool
 from proxy.encoded_cache import EncodedCache
 from proxy.gallery import shelf
 from proxy.hangup import Terminal
-from proxy.heap import bound_heaps
 from proxy.identity import Identity
 from proxy.ledger import Ledger, keep, ledger_place
 from proxy.ledger.pseudonym import Pseudonyms, key_file
@@ -73,6 +72,7 @@ from proxy.refetch import Refetcher
 from proxy.restore import Restorer
 from proxy.runtime_client import RuntimeClient
 from proxy.runtimes.pool import RuntimePool
+from proxy.shared.heap import bound_heaps
 from proxy.spool import Spool
 from proxy.statefile import local_key
 from proxy.subscribers.admission import read as read_admission

@@ -11,11 +11,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
-from client_runtime.service.batch import DeadlinePassed, Draining, Limits, QueueFull, Ticket
+from client_runtime.service.batch import BATCHES_IN_HAND, DeadlinePassed, Draining, Limits, QueueFull, Ticket
 from client_runtime.service.draw import Outcome
 from client_runtime.service.work import Job, Result
-
-BATCHES_IN_HAND = 2
 
 Drawn = tuple[Outcome, float]
 

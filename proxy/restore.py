@@ -14,7 +14,6 @@ import io
 import logging
 import time
 from dataclasses import dataclass
-from typing import Protocol
 
 from PIL import Image
 
@@ -27,8 +26,8 @@ from proxy.config import DownstreamConfig
 from proxy.negotiation import NO_ENGINE
 from proxy.policy import Reason
 from proxy.runtime_client import (
-    Reconstructed,
     ReconstructionError,
+    Runtime,
     RuntimeBusy,
     RuntimeCapabilities,
     RuntimeRefused,
@@ -45,25 +44,6 @@ _REASONS: tuple[tuple[type[ReconstructionError], Reason], ...] = (
     (RuntimeTimeout, Reason.DEADLINE),
     (RuntimeRefused, Reason.RUNTIME),
 )
-
-
-class Runtime(Protocol):
-    """What draws; proxy.runtime_client.RuntimeClient is one."""
-
-    async def capabilities(self) -> RuntimeCapabilities | None:
-        """What it can do; None when it cannot be reached. Never raises."""
-
-    async def reconstruct(
-        self,
-        bundle: bytes,
-        prompt: str | None,
-        media_type: str,
-        deadline_s: float,
-        *,
-        quality: int | None = None,
-        client: str | None = None,
-    ) -> Reconstructed:
-        """The picture as a file. Raises ReconstructionError."""
 
 
 @dataclass(frozen=True, slots=True)

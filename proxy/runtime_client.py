@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace, TracebackType
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import quote
 
 import aiohttp
@@ -95,6 +95,25 @@ class Reconstructed:
     queue_ms: float
     reconstruct_ms: float
     fallback: str | None = None
+
+
+class Runtime(Protocol):
+    """What draws; `RuntimeClient` is one, and so is a pool of them."""
+
+    async def capabilities(self) -> RuntimeCapabilities | None:
+        """What it can do; None when it cannot be reached. Never raises."""
+
+    async def reconstruct(
+        self,
+        bundle: bytes,
+        prompt: str | None,
+        media_type: str,
+        deadline_s: float,
+        *,
+        quality: int | None = None,
+        client: str | None = None,
+    ) -> Reconstructed:
+        """The picture as a file. Raises ReconstructionError."""
 
 
 class RuntimeClient:

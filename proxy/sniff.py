@@ -1,9 +1,10 @@
 """Tells an image's media type from its first bytes, whatever its name or headers claim.
 
-In: the first bytes of a body (64 are enough for all but SVG). Out: a media type, or None. Refuses nothing: what is not
-certainly an image is None.
+In: the first bytes of a body (64 are enough for all but SVG), or a whole one. Out: a media type, or None; whether it
+may move. Refuses nothing: what is not certainly an image is None.
 
-Source: WHATWG MIME Sniffing, section 6.1; ISO/IEC 23008-12 (HEIF) and AV1 Image File Format brands; ISO/IEC 18181-2.
+Source: WHATWG MIME Sniffing, section 6.1; ISO/IEC 23008-12 (HEIF) and AV1 Image File Format brands; ISO/IEC 18181-2;
+PNG, third edition (acTL); WebP Container Specification (VP8X).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 )
 _AVIF_BRANDS = frozenset((b"avif", b"avis"))
 _HEIC_BRANDS = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"))
+_WEBP_ANIMATED = 0x02
 _BEFORE_SVG = ((b"<?xml", b"?>"), (b"<!--", b"-->"), (b"<!DOCTYPE", b">"))
 
 
@@ -37,6 +39,15 @@ def sniff(prefix: bytes) -> str | None:
     if prefix[4:8] == b"ftyp":
         return _isobmff(prefix)
     return "image/svg+xml" if _is_svg(prefix[:PREFIX_BYTES]) else None
+
+
+def may_move(image: bytes) -> bool:
+    """Whether an image file may be an animation: any GIF, and PNG and WebP that say so where they must."""
+    if image.startswith(b"\x89PNG\r\n\x1a\n"):
+        return b"acTL" in image[: max(0, image.find(b"IDAT"))]
+    if image[:4] == b"RIFF" and image[8:12] == b"WEBP":
+        return image[12:16] == b"VP8X" and bool(image[20:21]) and bool(image[20] & _WEBP_ANIMATED)
+    return image.startswith((b"GIF87a", b"GIF89a"))
 
 
 def _is_bmp(prefix: bytes) -> bool:

@@ -22,10 +22,12 @@ from proxy.coding import CodingError, CodingTooLarge, decode
 from proxy.config import UpstreamConfig
 from proxy.encode import BUNDLE_MODES, Declined, Encoded, EncodeRequest
 from proxy.encode.ladder import TEXT_ENGINES
+from proxy.encode.salient.verdict import names_logo
 from proxy.encoded_cache import EncodedCache
 from proxy.negotiation import Accept
 from proxy.pages import words_digest
 from proxy.policy import Limits, Reason, ResponseFacts, Skip, Take, Verdict, judge_body
+from proxy.sniff import may_move
 from proxy.tiers import Terms
 from proxy.verify import Verifier
 
@@ -146,18 +148,19 @@ class Transformer:
         request = EncodeRequest(
             data=image,
             mode=self._config.mode,
-            words=text,
-            words_known_downstream=words.agree,
+            words=text if self._worded(accept) else None,  # unused, they would only part what is the same
+            words_known_downstream=words.agree and self._worded(accept),
             modes=modes,
             engine=accept.engine.partition("@")[0],
             max_pixels=self._config.max_image_pixels,
             min_bytes=self._config.min_image_bytes,
             tier=asked.tier,
             formats=asked.formats,
-            moving=asked.moving,
+            moving=asked.moving and may_move(image),
             detect=bool(self._config.detect),
             detectors=self._config.detect,
             logo=words.logo,
+            named_logo=names_logo(text),
             face_weights=self._config.face_weights or None,
         )
         made = await self._answered(request, accept.engine, _may_be_stored(origin, self._config))
@@ -167,9 +170,11 @@ class Transformer:
         """A description for an image that the page says nothing about, if its bundle would carry words at all."""
         if self._captioner is None or not _may_be_stored(origin, self._config):
             return None
-        if self._config.mode not in _WORDED_MODES and accept.engine.partition("@")[0] not in TEXT_ENGINES:
-            return None
-        return await self._captioner.words_for(image)
+        return await self._captioner.words_for(image) if self._worded(accept) else None
+
+    def _worded(self, accept: Accept) -> bool:
+        """Whether a bundle for this receiver may carry words."""
+        return self._config.mode in _WORDED_MODES or accept.engine.partition("@")[0] in TEXT_ENGINES
 
     async def _answered(self, request: EncodeRequest, engine: str, lasting: bool) -> Encoded | Declined:
         """The best answer that is found in time; the search for it is shared by all who ask for the same, and goes on

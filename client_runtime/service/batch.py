@@ -6,7 +6,7 @@ Refuses: jobs when the queue is full (`QueueFull`) or closing (`Draining`); late
 Life of a job: `submit` → waiting → taken into a batch → `draw` (the whole batch, in the one worker thread) → `finish`
 (each job, in a pool, while the next batch is drawn) → its future's result. A job whose future was cancelled while it
 waited is never drawn; one that is cancelled later is finished all the same, since `finish` may keep the result for
-the next who asks. At most `_BATCHES_IN_HAND` batches are between taking and finished, so that a slow pool holds back
+the next who asks. At most `BATCHES_IN_HAND` batches are between taking and finished, so that a slow pool holds back
 the worker and not the memory.
 """
 
@@ -19,7 +19,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-_BATCHES_IN_HAND = 2
+BATCHES_IN_HAND = 2
 
 JobT = TypeVar("JobT")
 OutcomeT = TypeVar("OutcomeT")  # what drawing a job gave
@@ -75,7 +75,7 @@ class Batcher(Generic[JobT, OutcomeT, ResultT]):
         self._worker, self._finishers = worker, finishers
         self._waiting: deque[Ticket[JobT, ResultT]] = deque()
         self._changed = asyncio.Event()
-        self._in_hand = asyncio.Semaphore(_BATCHES_IN_HAND)
+        self._in_hand = asyncio.Semaphore(BATCHES_IN_HAND)
         self._finishing: set[asyncio.Task[None]] = set()
         self._taken: set[Ticket[JobT, ResultT]] = set()
         self._closing = False

@@ -11,8 +11,6 @@ deleting the key deletes the cache at once.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
 from pathlib import Path
 
@@ -22,12 +20,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
 
-KEY_BYTES, NONCE_BYTES, NAME_BYTES = 32, 12, 16
+from proxy.statefile import local_key
+
+NONCE_BYTES, NAME_BYTES = 12, 16
 KEY_FILE = "key"
 
 
 class Seal:
-    """Seals and unseals with `key`, KEY_BYTES long."""
+    """Seals and unseals with `key`, 32 bytes."""
 
     def __init__(self, key: bytes) -> None:
         self._heads, self._bodies = AESGCM(key), AES(key[::-1])
@@ -53,15 +53,7 @@ class Seal:
 
 
 def seal_of(folder: Path) -> Seal:
-    """The seal of the cache in `folder`; its key is made where there is none. Raises OSError."""
-    file = folder / KEY_FILE
-    with contextlib.suppress(FileNotFoundError):
-        key = file.read_bytes()
-        if len(key) == KEY_BYTES:
-            return Seal(key)
-    key, fresh = secrets.token_bytes(KEY_BYTES), file.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(key)
-    fresh.replace(file)
-    return Seal(key)
+    """The seal of the cache in `folder`. Its key is made where there is none, for this process alone if it cannot be
+    kept; what was sealed is forgotten with it.
+    """
+    return Seal(local_key(folder / KEY_FILE))

@@ -29,7 +29,7 @@ from typing import TypeVar
 
 from proxy.cache.entry import Stored, dump, load
 from proxy.cache.keys import Keys
-from proxy.cache.sealed import KEY_BYTES, Seal, seal_of
+from proxy.cache.sealed import Seal, seal_of
 
 logger = logging.getLogger("sketchwire.cache")
 T = TypeVar("T")
@@ -156,7 +156,7 @@ class Store:
         self._off_until_s = float("-inf")
         self._used = 0
         self._keys: dict[bytes, int] = {}  # how many answers a key has, so that most misses need no look
-        self.seal = Seal(secrets.token_bytes(KEY_BYTES))  # until the folder is open
+        self.seal: Seal  # from `open` on
         self._base: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="http-cache")

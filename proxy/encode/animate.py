@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from proxy.encode.classical import LOSSLESS, File, on_white
+from proxy.encode.classical import LOSSLESS, TRUE_PLACES, File, on_white
 from proxy.encode.quality import worst_places
 from proxy.encode.request import BALANCED, ECONOMY, FAITHFUL
 from proxy.policy import Reason, Skip
@@ -36,7 +36,6 @@ MAX_PIXELS = 60_000_000  # of all frames: some seconds of work
 BUDGET_S = 7.0  # less than a search may take altogether
 LONGEST_SIDE_PX = 16_383
 QUALITIES = {ECONOMY: (50, 68), BALANCED: (60, 76), FAITHFUL: (76, 88)}
-PLACES = {ECONOMY: 0.80, BALANCED: 0.86, FAITHFUL: 0.92}  # of each frame's worst places, as for stills
 LOSSLESS_PIXELS = 12_000_000  # lossless coding of more takes too long
 _SOON_MS, _SHOWN_SOON_MS = 10, 100
 _MAX_DURATION_MS = 2**24 - 1
@@ -126,7 +125,7 @@ def _animate(work: _Work, tier: str, limit_bytes: int, max_pixels: int) -> Anima
         body = _written(work, quality, wanted, profile)
         if len(body) > limit_bytes:
             continue
-        unlike = _unlike(work, body, wanted, PLACES[tier])
+        unlike = _unlike(work, body, wanted, TRUE_PLACES[tier])
         if not unlike:
             return Animation(File("webp", body, quality), size)
         why = unlike

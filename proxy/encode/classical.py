@@ -32,7 +32,7 @@ LOSSLESS = 100
 SEARCH_SPEED, FINAL_SPEED = 9, 8  # of libaom: 12 ms and 45 ms for 640×427; 6 takes 180 ms and saves 3 % more
 LARGE_PX, HUGE_PX = 1_500_000, 16_000_000  # larger: the search speed throughout; larger still: WebP only
 LOWEST, HIGHEST = 3, 75
-_TRUE_PLACES = {ECONOMY: 0.82, BALANCED: 0.88, FAITHFUL: 0.95}
+TRUE_PLACES = {ECONOMY: 0.82, BALANCED: 0.88, FAITHFUL: 0.95}  # of the worst places of what must be true
 _TRUE_FIRST = {ECONOMY: 24, BALANCED: 32, FAITHFUL: 50}  # where the search begins; what most images need
 _TRUE_LEAST = {ECONOMY: 18, BALANCED: 26, FAITHFUL: 44}  # structure says nothing of colours, so none goes lower
 _TRUE_STEP = 6
@@ -119,7 +119,7 @@ def _true_lossy(pixels: Pixels, kind: str, tier: str) -> File | None:
         back = pixels_of(file)
         if pixels.shape[2] == 4 and (back.shape[2] != 4 or not np.array_equal(back[..., 3], pixels[..., 3])):
             return None
-        return file if worst_places(opaque, on_white(back)) >= _TRUE_PLACES[tier] else None
+        return file if worst_places(opaque, on_white(back)) >= TRUE_PLACES[tier] else None
 
     raised = 0 if kind == AVIF else _WEBP_RAISED
     quality, least, speed = _TRUE_FIRST[tier] + raised, _TRUE_LEAST[tier] + raised, _speed(pixels)

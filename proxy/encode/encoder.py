@@ -43,7 +43,7 @@ from proxy.encode.request import (
 from proxy.encode.salient import Findings, atlas, detect
 from proxy.encode.salient.boxes import rectangles, scaled
 from proxy.encode.salient.truth import as_true
-from proxy.encode.salient.verdict import named_logo, verdict
+from proxy.encode.salient.verdict import may_be_logo, names_logo, verdict
 from proxy.encode.source import open_full, open_source
 from proxy.encode.work import Clock, Work
 from proxy.policy import Reason, Skip
@@ -149,7 +149,7 @@ def _why_true(work: Work) -> Declined | Salient | None:
         return declined("the tier has nothing drawn")
     if THUMBNAIL not in request.modes:
         return Declined(Reason.NO_GAIN, "the receiver cannot draw thumbnails", kind)
-    if LOGOS in request.detectors and (request.logo or named_logo(request.words, work.analysis)):
+    if LOGOS in request.detectors and _called_logo(work):
         return declined("a logo or an icon, the page says", Kind.GRAPHIC)
     if not request.detect:
         return None
@@ -163,6 +163,12 @@ def _why_true(work: Work) -> Declined | Salient | None:
     if findings.boxes and SALIENT not in request.modes:
         return Declined(Reason.NO_GAIN, "the receiver cannot paste crops", kind)
     return _crops(work, findings)
+
+
+def _called_logo(work: Work) -> bool:
+    request = work.request
+    named = request.named_logo or names_logo(request.words)
+    return request.logo or (named and may_be_logo(work.analysis))
 
 
 def _shortlist(work: Work, rung: Rung, mode: str, limit_bytes: int) -> Shortlist:

@@ -105,16 +105,20 @@ class Judge:
         self._floor = FLOORS[tier]
         self._engine = engine
         self._fitted = fitted or calibration()
-        self._small, self._full = _planes(_at_vgg_size(rgb)), _planes(rgb)
-        self._reference: float | None = None
 
-    @property
+    @functools.cached_property
     def reference_lpips(self) -> float:
         """The reference's LPIPS distance, as estimated."""
-        if self._reference is None:
-            small = decoded(avif_file(reduced(self._rgb, REFERENCE_DIVISOR), REFERENCE_QUALITY, 8))
-            self._reference = self.measured(resize(small, self._rgb.shape[1], self._rgb.shape[0])).lpips
-        return self._reference
+        small = decoded(avif_file(reduced(self._rgb, REFERENCE_DIVISOR), REFERENCE_QUALITY, 8))
+        return self.measured(resize(small, self._rgb.shape[1], self._rgb.shape[0])).lpips
+
+    @functools.cached_property
+    def _small(self) -> _Planes:
+        return _planes(_at_vgg_size(self._rgb))
+
+    @functools.cached_property
+    def _full(self) -> _Planes:
+        return _planes(self._rgb)
 
     def measured(self, picture: RGB) -> Estimate:
         """What to think of `picture` itself."""

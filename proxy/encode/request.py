@@ -25,11 +25,11 @@ class EncodeRequest:
     `mode` is auto or a bundle mode; `modes` are those that the receiver can draw; `words` describe the image, and are
     not sent when `words_known_downstream`; `tier` says how good auto's answer must be (`proxy.encode.floor`), and
     `formats` as which plain files it may come, besides as a bundle; with `moving`, an animation may come as an animated
-    WebP. With `detect`, auto looks for what `detectors` names, faces, text and
-    codes, and sends it as real pixels; `logo` says that the page calls the image one, so that it is sent whole if logos
-    are among them. `face_weights` is the file of a YuNet model to find faces with, instead of the
-    detector that the extra `detect` installs. With `shortlist`, auto's bundle comes with the next cheaper and the next
-    dearer one and the best file, for a caller who can measure what the engine draws.
+    WebP. With `detect`, auto looks for what `detectors` names, faces, text and codes, and sends it as real pixels;
+    `logo` says that the page calls the image one, so that it is sent whole if logos are among them; `named_logo`, that
+    words about it do, which counts for flat pictures. `face_weights` is the file of a YuNet model to find faces with,
+    instead of the detector that the extra `detect` installs. With `shortlist`, auto's bundle comes with the next
+    cheaper and the next dearer one and the best file, for a caller who can measure what the engine draws.
     """
 
     data: bytes
@@ -47,6 +47,7 @@ class EncodeRequest:
     detect: bool = True
     detectors: tuple[str, ...] = DETECTORS
     logo: bool = False
+    named_logo: bool = False
     face_weights: str | None = None
     shortlist: bool = False
 

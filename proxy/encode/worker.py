@@ -27,10 +27,12 @@ from proxy.encode.measure import measure
 from proxy.encode.request import Declined, EncodeRequest, MeasureRequest
 from proxy.encode.salient import warm
 from proxy.policy import Reason
+from proxy.shared.heap import Trimmer, bound_heaps
 
 logger = logging.getLogger("sketchwire.encode")
 
 LENGTH_BYTES = 4
+SLACK_BYTES = 96 * 1024 * 1024
 READY = bytes(LENGTH_BYTES)  # an empty frame: the detectors are loaded, requests may come
 
 
@@ -44,11 +46,14 @@ def limit_memory(allowance_mib: int) -> None:
 
 def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer every request until the input ends."""
+    trimmer = Trimmer(SLACK_BYTES)
     while len(head := requests.read(LENGTH_BYTES)) == LENGTH_BYTES:
         request = pickle.loads(requests.read(int.from_bytes(head, "big")))
         answer = pickle.dumps(_answer(request))
         answers.write(len(answer).to_bytes(LENGTH_BYTES, "big") + answer)
         answers.flush()
+        del request, answer
+        trimmer.look()
 
 
 def _answer(request: EncodeRequest | MeasureRequest) -> object:
@@ -66,6 +71,7 @@ def main() -> None:
     """Serve on the process's own standard streams; anything printed by a library goes to standard error."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    bound_heaps()
     cv2.setNumThreads(1)
     detectors, face_weights = sys.argv[2:4] if len(sys.argv) > 3 else (",".join(DETECTORS), "")
     warm(face_weights or None, detectors.split(","))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from proxy.link import heads, repeats, text
 from proxy.link.bodies import MAX_BYTES, Known, digest
 from proxy.link.coding import BadCoding
-from proxy.link.events import Answered, Came, Cut, Drained, Ended, Event, Fields
+from proxy.link.events import Cut, Fields
 from proxy.link.heads import Ask, BadHead
 from proxy.link.nearstream import NearStream
 from proxy.link.recoding import NearText
@@ -58,22 +58,6 @@ class NearExchange(NearStream):
         """The request is complete."""
         if self._has_body:
             super().end()
-
-    def happened(self, event: Event) -> None:
-        """An event of the link."""
-        match event:
-            case Answered():
-                self._head(event.fields)
-            case Came():
-                self._came(event.data)
-            case Ended():
-                self._ended()
-            case Drained():
-                self._local.resume()
-            case Cut():
-                self._broken(event.unprocessed and not self._has_body, f"stream ended with code {event.code}")
-            case _:
-                pass
 
     def lost(self, why: str) -> None:
         """The connection broke: ask again where that is safe."""
@@ -162,6 +146,9 @@ class NearExchange(NearStream):
         except BadCoding as error:
             return self._bad_text(error)
         self._done()
+
+    def _cut(self, event: Cut) -> None:
+        self._broken(event.unprocessed and not self._has_body, f"stream ended with code {event.code}")
 
     def _bad_text(self, error: BadCoding) -> None:
         logger.warning("link: a text cannot be decoded: %s", error)

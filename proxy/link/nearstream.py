@@ -6,13 +6,14 @@ Refuses: to wait for a link that has been down for long; the loopback connection
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import logging
 from typing import TYPE_CHECKING
 
 from proxy.link.bodies import MAX_BYTES
 from proxy.link.dial import LinkDown
-from proxy.link.events import Event, Fields
+from proxy.link.events import Answered, Came, Cut, Drained, Ended, Event, Fields
 from proxy.link.meter import Tally
 from proxy.link.schedule import Rank
 from proxy.link.session import LinkBroken
@@ -26,7 +27,7 @@ logger = logging.getLogger("sketchwire.link")
 STREAM_WAIT_S = 0.02
 
 
-class NearStream:
+class NearStream(abc.ABC):
     """A stream on behalf of a loopback connection."""
 
     def __init__(self, local: LocalConnection) -> None:
@@ -93,16 +94,47 @@ class NearStream:
         if self._local.writable:
             self._give_back()
 
-    def _fields(self) -> tuple[Fields, Rank, bool]:
-        raise NotImplementedError
-
     def happened(self, event: Event) -> None:
         """An event of the link."""
-        raise NotImplementedError
+        match event:
+            case Answered():
+                self._head(event.fields)
+            case Came():
+                self._came(event.data)
+            case Ended():
+                self._ended()
+            case Drained():
+                self._local.resume()
+            case Cut():
+                self._cut(event)
+            case _:
+                pass
 
+    @abc.abstractmethod
     def lost(self, why: str) -> None:
         """The connection broke."""
-        raise NotImplementedError
+
+    # what the two kinds do in ways of their own
+
+    @abc.abstractmethod
+    def _fields(self) -> tuple[Fields, Rank, bool]:
+        """The stream's head, its rank, and whether nothing follows the head."""
+
+    @abc.abstractmethod
+    def _head(self, fields: Fields) -> None:
+        """The head of the answer came."""
+
+    @abc.abstractmethod
+    def _came(self, data: bytes) -> None:
+        """More of the answer came."""
+
+    @abc.abstractmethod
+    def _ended(self) -> None:
+        """The answer is complete."""
+
+    @abc.abstractmethod
+    def _cut(self, event: Cut) -> None:
+        """The far end gave the stream up."""
 
     async def _wait(self) -> None:
         try:

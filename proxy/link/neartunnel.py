@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.link import heads
-from proxy.link.events import Answered, Came, Cut, Drained, Ended, Event, Fields
+from proxy.link.events import Cut, Fields
 from proxy.link.nearstream import NearStream
 from proxy.link.schedule import Rank
 from proxy.link.tunnel import KIND, connect_fields
@@ -30,27 +30,6 @@ class NearTunnel(NearStream):
         """The request head of a CONNECT ends at once; only later ends are the tunnel's."""
         if self._tunnelling:
             super().end()
-
-    def happened(self, event: Event) -> None:
-        """An event of the link."""
-        match event:
-            case Answered():
-                self._head(event.fields)
-            case Came():
-                self._pass_on(event.data)
-            case Ended():
-                if self._wire is not None:
-                    self._wire.session.send(self._stream_id, b"", ended=True)
-                    self._wire.handlers.pop(self._stream_id, None)
-                    self._wire.flush()
-                self._over, self._wire = True, None
-                self._local.done()
-            case Drained():
-                self._local.resume()
-            case Cut():
-                self.lost("the tunnel was cut")
-            case _:
-                pass
 
     def lost(self, why: str) -> None:
         """The tunnel is gone."""
@@ -74,3 +53,17 @@ class NearTunnel(NearStream):
         else:
             self._local.head(status, [])
         self._local.upgrade()
+
+    def _came(self, data: bytes) -> None:
+        self._pass_on(data)
+
+    def _ended(self) -> None:
+        if self._wire is not None:
+            self._wire.session.send(self._stream_id, b"", ended=True)
+            self._wire.handlers.pop(self._stream_id, None)
+            self._wire.flush()
+        self._over, self._wire = True, None
+        self._local.done()
+
+    def _cut(self, event: Cut) -> None:
+        self.lost("the tunnel was cut")

@@ -16,6 +16,7 @@ from typing import Protocol
 from proxy.runtime_client import (
     Reconstructed,
     ReconstructionError,
+    Runtime,
     RuntimeBusy,
     RuntimeCapabilities,
     RuntimeClient,
@@ -30,23 +31,8 @@ LONGEST_REST_S = 5.0
 _log = logging.getLogger("sketchwire.runtimes")
 
 
-class Member(Protocol):
-    """One runtime; proxy.runtime_client.RuntimeClient is one."""
-
-    async def capabilities(self) -> RuntimeCapabilities | None:
-        """What it can do; None when it cannot be reached. Never raises."""
-
-    async def reconstruct(
-        self,
-        bundle: bytes,
-        prompt: str | None,
-        media_type: str,
-        deadline_s: float,
-        *,
-        quality: int | None = None,
-        client: str | None = None,
-    ) -> Reconstructed:
-        """The picture as a file. Raises ReconstructionError."""
+class Member(Runtime, Protocol):
+    """One runtime of the pool."""
 
     async def close(self) -> None:
         """Close its connections."""

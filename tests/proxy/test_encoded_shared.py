@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -23,51 +19,13 @@ from proxy.policy import Reason, ResponseFacts
 from proxy.transform import Transformer, Words
 from tests.e2e.origin import photo
 
-redis = pytest.importorskip("redis", reason="Redis' client is in the extra `scale`")
-from proxy.encoded_shared import PREFIX, SharedEncodedCache, parse, serialise  # noqa: E402
-from proxy.shared.store import AWAY_S, ByteStore, SharedUnusable  # noqa: E402
+pytest.importorskip("redis", reason="Redis' client is in the extra `scale`")
+from proxy.encoded_shared import PREFIX, SharedEncodedCache, parse, serialise
+from proxy.shared.store import AWAY_S, ByteStore, SharedUnusable
+from tests.redis_server import RedisServer, needs_server
 
-SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
-needs_server = pytest.mark.skipif(SERVER is None, reason="needs redis-server or valkey-server")
 MADE = Encoded(b"a bundle", MEDIA_TYPE, "thumbnail", 30, 20, "photo", 0.9)
 REQUEST = EncodeRequest(b"an image")
-
-
-class Server:
-    """A Redis on a socket of its own; it can be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.socket = folder / "r.sock"
-        self.url = f"unix://{self.socket}?db=0"
-        self.client = redis.Redis(unix_socket_path=str(self.socket))
-        self.start()
-
-    def start(self) -> None:
-        command = [str(SERVER), "--port", "0", "--unixsocket", str(self.socket), "--save", "", "--appendonly", "no"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until_s = time.monotonic() + 20
-        while time.monotonic() < until_s:
-            try:
-                if self.client.ping():
-                    return
-            except redis.RedisError:
-                time.sleep(0.02)
-        raise AssertionError("the server did not start")
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.socket.unlink(missing_ok=True)
-
-    def entries(self) -> list[bytes]:
-        return [key for key in self.client.keys("*") if b":lock:" not in key]
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("r"))
-    yield server
-    server.kill()
 
 
 def cache(
@@ -84,15 +42,15 @@ async def put(where: SharedEncodedCache, key: bytes, result: Encoded | Declined,
 
 @needs_server
 @pytest.mark.parametrize("result", [MADE, Declined(Reason.NO_GAIN, "too good", "photo")])
-async def test_what_one_proxy_made_another_finds(server: Server, result: Encoded | Declined) -> None:
-    one, two = cache(server.url), cache(server.url)
+async def test_what_one_proxy_made_another_finds(redis_server: RedisServer, result: Encoded | Declined) -> None:
+    one, two = cache(redis_server.url), cache(redis_server.url)
     key = one.key(REQUEST, "sketch@01234567")
     assert key == two.key(REQUEST, "sketch@01234567") != two.key(REQUEST, "sketch@76543210")
     assert await one.find(key) is None
     await put(one, key, result)
     assert await two.find(key) == result == two.get(key), "and keeps it here"
-    assert server.client.ttl(server.entries()[0]) in range(50, 61)
-    assert two.shared.state.hits == 1 and server.client.keys("*:lock:*") == []
+    assert redis_server.client.ttl(redis_server.entries()[0]) in range(50, 61)
+    assert two.shared.state.hits == 1 and redis_server.client.keys("*:lock:*") == []
     await one.close()
     await two.close()
 
@@ -109,13 +67,13 @@ async def test_what_one_proxy_made_another_finds(server: Server, result: Encoded
     ],
 )
 async def test_what_never_leaves(
-    server: Server, request_: EncodeRequest, result: Encoded | Declined, lasting: bool
+    redis_server: RedisServer, request_: EncodeRequest, result: Encoded | Declined, lasting: bool
 ) -> None:
-    one, two = cache(server.url), cache(server.url)
+    one, two = cache(redis_server.url), cache(redis_server.url)
     key = one.key(request_)
     assert await one.find(key) is None
     await put(one, key, result, lasting)
-    assert server.client.keys("*") == [], "no entry, and no lock that is left behind"
+    assert redis_server.client.keys("*") == [], "no entry, and no lock that is left behind"
     assert await two.find(key) is None
     await one.close()
     await two.close()
@@ -148,43 +106,44 @@ ACCEPT = Accept("sketch@01234567", "0" * 16)
 
 
 @needs_server
-async def test_two_proxies_encode_a_wanted_image_once(server: Server) -> None:
+async def test_two_proxies_encode_a_wanted_image_once(redis_server: RedisServer) -> None:
     encoder = Counting()
-    proxies = [Transformer(UpstreamConfig(), encoder, cache(server.url)) for _ in range(2)]
+    proxies = [Transformer(UpstreamConfig(), encoder, cache(redis_server.url)) for _ in range(2)]
+    reader = Accept("diffusion@01234567", ACCEPT.nonce)
     work = [proxy.transform(origin(), photo(), ACCEPT, Words()) for proxy in proxies for _ in range(4)]
     outcomes = await asyncio.gather(*work)
     assert [o.encoded.body for o in outcomes if o.encoded] == [MADE.body] * 8 and encoder.encoded == 1
-    worded = [proxy.transform(origin(), photo(), ACCEPT, Words("a page")) for proxy in proxies]
+    worded = [proxy.transform(origin(), photo(), reader, Words("a page")) for proxy in proxies]
     await asyncio.gather(*worded)
-    assert encoder.encoded == 3, "each for itself"
+    assert encoder.encoded == 3, "each for itself, where words are part of the answer"
     private = [
         proxy.transform(origin(("Cache-Control", "private")), photo("chelsea"), ACCEPT, Words()) for proxy in proxies
     ]
     await asyncio.gather(*private)
-    assert encoder.encoded == 5 and len(server.entries()) == 1
+    assert encoder.encoded == 5 and len(redis_server.entries()) == 1
     for proxy in proxies:
         await proxy.close()
 
 
 @needs_server
-async def test_nobody_waits_for_a_proxy_that_is_gone(server: Server) -> None:
-    gone, here = cache(server.url, lock_s=30.0), cache(server.url, wait_s=0.2)
+async def test_nobody_waits_for_a_proxy_that_is_gone(redis_server: RedisServer) -> None:
+    gone, here = cache(redis_server.url, lock_s=30.0), cache(redis_server.url, wait_s=0.2)
     key = gone.key(REQUEST)
     assert await gone.find(key) is None  # it has the lock, and never puts
     began_s = time.monotonic()
     assert await here.find(key) is None and time.monotonic() - began_s < 2.0
     await put(here, key, MADE)
-    assert server.entries()
+    assert redis_server.entries()
     await gone.close()
     await here.close()
 
 
 @needs_server
-async def test_when_the_server_dies_the_local_cache_goes_on(server: Server) -> None:
-    here = cache(server.url)
+async def test_when_the_server_dies_the_local_cache_goes_on(redis_server: RedisServer) -> None:
+    here = cache(redis_server.url)
     key, other = here.key(REQUEST), here.key(EncodeRequest(b"another"))
     await put(here, key, MADE)
-    server.kill()
+    redis_server.kill()
     assert await here.find(key) == MADE
     began_s = time.monotonic()
     assert await here.find(other) is None and time.monotonic() - began_s < AWAY_S
@@ -194,16 +153,16 @@ async def test_when_the_server_dies_the_local_cache_goes_on(server: Server) -> N
 
 
 @needs_server
-async def test_damaged_entries_are_removed(server: Server) -> None:
-    one = cache(server.url)
+async def test_damaged_entries_are_removed(redis_server: RedisServer) -> None:
+    one = cache(redis_server.url)
     key = one.key(REQUEST)
     await put(one, key, MADE)
-    [name] = server.entries()
-    whole = server.client.get(name)
+    [name] = redis_server.entries()
+    whole = redis_server.client.get(name)
     for damaged in (b"", whole[:-1], whole[:40], b"SWE0" + whole[4:], whole + b"x"):
-        server.client.set(name, damaged)
-        two = cache(server.url)
-        assert await two.find(key) is None and two.shared.state.damaged == 1 and server.entries() == []
+        redis_server.client.set(name, damaged)
+        two = cache(redis_server.url)
+        assert await two.find(key) is None and two.shared.state.damaged == 1 and redis_server.entries() == []
         await two.close()
     await one.close()
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from proxy.sniff import PREFIX_BYTES, sniff
+from proxy.sniff import PREFIX_BYTES, may_move, sniff
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,16 @@ def test_no_bytes_make_it_fail(prefix: bytes) -> None:
 def test_hostile_markup_is_read_in_linear_time() -> None:
     assert sniff(b"<!--" + b" " * 100_000) is None
     assert sniff(b"<!---->" * 50_000) is None
+
+
+@pytest.mark.parametrize("name", ["PNG", "WEBP", "GIF", "JPEG", "AVIF"])
+def test_what_may_move(name: str) -> None:
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    still, moving = io.BytesIO(), io.BytesIO()
+    frames[0].save(still, name)
+    assert may_move(still.getvalue()) is (name == "GIF"), "a GIF's frames would have to be counted"
+    if name in ("PNG", "WEBP", "GIF"):
+        frames[0].save(moving, name, save_all=True, append_images=frames[1:])
+        assert may_move(moving.getvalue())
+    assert not may_move(still.getvalue()[:11]) or name == "GIF"
+    assert not may_move(b"") and not may_move(b"RIFF____WEBPVP8X")

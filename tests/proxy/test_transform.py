@@ -63,7 +63,8 @@ async def test_only_modes_that_the_receiver_can_draw() -> None:
 )
 async def test_words_stay_off_the_link_only_if_both_sides_agree(told: bytes | None, known: bool) -> None:
     encoder = FakeEncoder()
-    await Transformer(UpstreamConfig(), encoder).transform(came(), JPEG, ACCEPT, Words("a cup", told))
+    reader = Accept("diffusion@01234567", ACCEPT.nonce)
+    await Transformer(UpstreamConfig(), encoder).transform(came(), JPEG, reader, Words("a cup", told))
     assert encoder.requests[0].words == "a cup" and encoder.requests[0].words_known_downstream is known
 
 
@@ -92,6 +93,23 @@ async def test_the_same_image_is_encoded_once() -> None:
     second = await transformer.transform(came(), JPEG, Accept("sketch@01234567", "f" * 16, client="0" * 12), Words())
     assert first.encoded and second.encoded and first.encoded.body == second.encoded.body
     assert len(encoder.requests) == 1
+
+
+async def test_what_has_no_part_in_the_answer_does_not_part_it() -> None:
+    encoder = FakeEncoder()
+    transformer = Transformer(UpstreamConfig(), encoder)
+    asked = [Terms("balanced", ("avif", "webp"), moving) for moving in (False, True)]
+    words = [Words(), Words("a cup"), Words("a cup", words_digest("a cup"))]
+    for terms in asked:
+        for told in words:
+            await transformer.transform(came(), JPEG, ACCEPT, told, terms)
+    assert len(encoder.requests) == 1, "a picture that cannot move, for an engine that does not read"
+    await transformer.transform(came(), JPEG, ACCEPT, Words("the company's logo"), asked[0])
+    assert len(encoder.requests) == 2 and encoder.requests[1].named_logo and not encoder.requests[0].named_logo
+    gif = b"GIF89a" + bytes(5000)
+    for terms in asked:
+        await transformer.transform(came(Content_Type="image/gif"), gif, ACCEPT, Words(), terms)
+    assert [request.moving for request in encoder.requests[2:]] == [False, True]
 
 
 async def test_a_crashing_encoder_is_left_alone_for_a_while() -> None:

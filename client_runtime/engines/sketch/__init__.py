@@ -30,6 +30,7 @@ def factory(config: RuntimeConfig) -> Engine:
             f"sketch: no weights in {WEIGHTS}; reinstall the package, or train them: sketchwire train --help"
         )
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads take three times as long on a busy machine
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")  # of kernels, by picture size: 1,024 weigh 100 MiB
     try:
         from client_runtime.engines.sketch.engine import SketchEngine
     except ImportError as error:

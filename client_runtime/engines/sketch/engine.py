@@ -19,6 +19,9 @@ from client_runtime.engines.sketch.draw import VERSION, Sketcher
 from client_runtime.engines.sketch.load import fingerprint, load_network
 from proxy.bundle import Bundle, UnsupportedBundle
 from proxy.bundle.preview import render
+from proxy.shared.heap import Trimmer
+
+SLACK_BYTES = 256 * 1024 * 1024  # a picture takes about 120 MiB; tighter costs more time than it saves memory
 
 
 class SketchEngine:
@@ -27,6 +30,7 @@ class SketchEngine:
     def __init__(self, sketcher: Sketcher, digest: str) -> None:
         self._sketcher: Sketcher | None = sketcher
         self._capabilities = Capabilities("sketch", digest, MODES)
+        self._trimmer = Trimmer(SLACK_BYTES)
 
     @classmethod
     def load(cls, folder: Path, threads: int = 0) -> SketchEngine:
@@ -56,6 +60,8 @@ class SketchEngine:
             return self._draw(self._sketcher, [task.bundle for task in tasks])
         except (RuntimeError, MemoryError) as error:
             raise EngineFailed(f"drawing failed: {error}") from error
+        finally:
+            self._trimmer.look()
 
     @staticmethod
     def _draw(sketcher: Sketcher, bundles: Sequence[Bundle]) -> list[Image]:

@@ -32,3 +32,4 @@ class SketchModel(ModelMixin, ConfigMixin):  # type: ignore[misc]
         SketchNetwork.build(self, shape)  # type: ignore[arg-type]  # the same layers under the same names
 
     forward = SketchNetwork.forward
+    full_size = SketchNetwork.full_size

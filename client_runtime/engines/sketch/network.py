@@ -24,6 +24,7 @@ from torch.nn import functional
 from client_runtime.engines.sketch.conditions import FACTS
 
 ALIGN_PX = 8
+STRIP_PX = 64
 _SLOPE = 0.1
 _FLOOR = 0.01  # contrast below which a place counts as flat
 _EDGE_POWER = 0.03  # what an edge map adds to the contrast that may be drawn, where there is no thumbnail
@@ -110,17 +111,29 @@ class SketchNetwork(nn.Module):
         y = _active(self.down(_level(x)))
         for block in self.at_deep:
             y = block(y, told)
-        x = x + _double(self.up(_level(y)))
+        x = _add(_double(self.up(_level(y))), x)
         for block in self.after:
             x = block(x, told)
         x = _double(self.to_half(_level(x)))
-        x = _active(x + self.half_noise * (2 * functional.avg_pool2d(noise, 2)))
+        x = _active(_add(x, self.half_noise * (2 * functional.avg_pool2d(noise, 2))))
         for block in self.at_half:
             x = block(x, told)
         x = _double(self.to_full(_level(x)))
+        if x.device.type != "cpu" or not torch.is_inference_mode_enabled():
+            return colour + _eightfold(reach) * self.full_size(x, high, noise)
+        strips = [  # the whole of these stages would be most of the memory, and none of it would stay in a CPU's cache
+            self.full_size(*(part[:, :, max(0, top - 2) : top + STRIP_PX + 2] for part in (x, high, noise)))[
+                :, :, min(top, 2) :
+            ][:, :, :STRIP_PX]
+            for top in range(0, x.shape[2], STRIP_PX)
+        ]
+        return torch.cat(strips, 2).mul_(_eightfold(reach)).add_(colour)
+
+    def full_size(self, x: Tensor, high: Tensor, noise: Tensor) -> Tensor:
+        """The last stages: (N, thin, h, w), (N, 3, h, w), (N, 1, h, w) → (N, 3, h, w)."""
         x = _active(x + self.full_noise * noise)
         x = _active(self.at_full(torch.cat((x, high), 1)))
-        return colour + _eightfold(reach) * self.leave(torch.cat((x, high), 1))  # type: ignore[no-any-return]
+        return self.leave(torch.cat((x, high), 1))  # type: ignore[no-any-return]
 
 
 class Block(nn.Module):
@@ -135,7 +148,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor, told: Tensor) -> Tensor:
         """(N, c, h, w), (N, told) → (N, c, h, w)."""
         scale, shift = self.film(told)[:, :, None, None].chunk(2, 1)
-        return x + self.second(_active(self.first(_level(x)) * (1 + scale) + shift))  # type: ignore[no-any-return]
+        return _add(self.second(_active(_film(self.first(_level(x)), 1 + scale, shift))), x)
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:
@@ -143,7 +156,18 @@ def _conv(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def _active(x: Tensor) -> Tensor:
-    return functional.leaky_relu(x, _SLOPE)
+    return functional.leaky_relu(x, _SLOPE, inplace=torch.is_inference_mode_enabled())
+
+
+# where nothing is learnt, sums and products go where their first term was: half the memory, and the same numbers
+
+
+def _add(x: Tensor, y: Tensor) -> Tensor:
+    return x.add_(y) if torch.is_inference_mode_enabled() else x + y
+
+
+def _film(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    return x.mul_(scale).add_(shift) if torch.is_inference_mode_enabled() else x * scale + shift
 
 
 def _double(x: Tensor) -> Tensor:

@@ -51,6 +51,11 @@ def verdict(analysis: Analysis, findings: Findings, width_px: int, height_px: in
     return None
 
 
-def named_logo(words: str | None, analysis: Analysis) -> bool:
-    """Whether the page's words call a flat picture a logo or an icon."""
-    return bool(words and analysis.flat >= _LOGO_FLAT and _LOGO.search(words))
+def names_logo(words: str | None) -> bool:
+    """Whether words call what they describe a logo or an icon."""
+    return bool(words and _LOGO.search(words))
+
+
+def may_be_logo(analysis: Analysis) -> bool:
+    """Whether a picture is flat enough to believe words that call it a logo."""
+    return analysis.flat >= _LOGO_FLAT

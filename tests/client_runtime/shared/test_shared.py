@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,78 +17,42 @@ from proxy.config import DownstreamConfig
 from proxy.restore import Restored, Restorer
 from proxy.runtime_client import RuntimeClient
 
-redis = pytest.importorskip("redis", reason="Redis' client is in the extra `scale`")
-from client_runtime.shared.store import AWAY_S, PREFIX, SharedStore, SharedUnusable  # noqa: E402
+pytest.importorskip("redis", reason="Redis' client is in the extra `scale`")
+from client_runtime.shared.store import AWAY_S, PREFIX, SharedStore, SharedUnusable
+from tests.redis_server import PATIENCE_S, RedisServer, needs_server
 
-SERVER = shutil.which("redis-server") or shutil.which("valkey-server")
-pytestmark = pytest.mark.skipif(SERVER is None, reason="needs redis-server or valkey-server")
-PATIENCE_S = 20.0
+pytestmark = needs_server
 ENTRY = Entry(b"\x89PNG a picture", "image/png", "fake@01234567")
 KEY = key_of(b"bundle", None, "fake@0123456789abcdef", "image/png", 88, None)
-
-
-class Server:
-    """A Redis on a socket of its own; it can be killed and started again."""
-
-    def __init__(self, folder: Path) -> None:
-        self.socket = folder / "r.sock"
-        self.url = f"unix://{self.socket}?db=0"
-        self.client = redis.Redis(unix_socket_path=str(self.socket))
-        self.start()
-
-    def start(self) -> None:
-        command = [str(SERVER), "--port", "0", "--unixsocket", str(self.socket), "--save", "", "--appendonly", "no"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        until_s = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until_s:
-            try:
-                if self.client.ping():
-                    return
-            except redis.RedisError:
-                time.sleep(0.02)
-        raise AssertionError("the server did not start")
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self.socket.unlink(missing_ok=True)
-
-    def keys(self) -> list[bytes]:
-        return [key for key in self.client.keys("*") if not key.startswith(f"{PREFIX}lock:".encode())]
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("r"))
-    yield server
-    server.kill()
 
 
 Serve = Callable[..., Awaitable[SimpleNamespace]]
 
 
 @pytest.fixture
-async def two(serve: Serve, new_engine: Any, server: Server, tmp_path: Path) -> AsyncIterator[list[SimpleNamespace]]:
+async def two(
+    serve: Serve, new_engine: Any, redis_server: RedisServer, tmp_path: Path
+) -> AsyncIterator[list[SimpleNamespace]]:
     """Two runtimes on "machines" of their own, with one Redis."""
     folders = (tmp_path / "one", tmp_path / "two")
-    yield [await serve(new_engine(), state_dir=str(folder), shared_cache=server.url) for folder in folders]
+    yield [await serve(new_engine(), state_dir=str(folder), shared_cache=redis_server.url) for folder in folders]
 
 
 async def test_without_words_one_subscribers_picture_is_anothers_hit(
-    two: list[SimpleNamespace], server: Server, bundle: Callable[..., bytes]
+    two: list[SimpleNamespace], redis_server: RedisServer, bundle: Callable[..., bytes]
 ) -> None:
     anna, bert = await subscribers(two)
     first = await anna.restore(bundle(seed=5), "these words are not used", "image/png", "image/png", "anna")
     second = await bert.restore(bundle(seed=5), None, "image/png", "image/png", "bert")
     assert isinstance(first, Restored) and isinstance(second, Restored)
     assert (first.cache_hit, second.cache_hit) == (False, True) and first.body == second.body
-    assert len(server.keys()) == 1
+    assert len(redis_server.entries()) == 1
     assert [len(runtime.engine.batches) for runtime in two] == [1, 0]
 
 
 @pytest.mark.parametrize("where", ["page", "bundle"])
 async def test_with_words_it_never_is(
-    two: list[SimpleNamespace], server: Server, where: str, page_bundle: bytes, bundle: Callable[..., bytes]
+    two: list[SimpleNamespace], redis_server: RedisServer, where: str, page_bundle: bytes, bundle: Callable[..., bytes]
 ) -> None:
     data = page_bundle if where == "page" else bundle(seed=5, text="a cup of coffee")
     words = "a cup of coffee"
@@ -100,11 +62,11 @@ async def test_with_words_it_never_is(
         made = await who.restore(data, words, "image/png", "image/png", name)
         assert isinstance(made, Restored) and not made.degraded
         assert made.cache_hit is hit, name
-    assert server.keys() == []
+    assert redis_server.entries() == []
 
 
 async def test_not_even_when_a_caller_calls_words_shareable(
-    two: list[SimpleNamespace], server: Server, bundle: Callable[..., bytes]
+    two: list[SimpleNamespace], redis_server: RedisServer, bundle: Callable[..., bytes]
 ) -> None:
     headers = {"Accept": "image/png", "Sketchwire-Prompt": "coffee", "Sketchwire-Share": "yes"}
     for runtime in two:
@@ -112,7 +74,7 @@ async def test_not_even_when_a_caller_calls_words_shareable(
             assert (answer.status, answer.headers["Sketchwire-Cache"]) == (200, "miss")
         async with runtime.session.post("/v1/reconstruct", data=bundle(text="tea")) as answer:
             assert (answer.status, answer.headers["Sketchwire-Cache"]) == (200, "miss")
-    assert server.keys() == []
+    assert redis_server.entries() == []
 
 
 async def test_of_many_who_want_the_same_picture_one_draws(
@@ -139,7 +101,7 @@ async def test_of_many_who_want_the_same_picture_one_draws(
 
 
 async def test_when_the_server_dies_the_local_disk_goes_on(
-    two: list[SimpleNamespace], server: Server, bundle: Callable[..., bytes]
+    two: list[SimpleNamespace], redis_server: RedisServer, bundle: Callable[..., bytes]
 ) -> None:
     async def ask(runtime: SimpleNamespace, seed: int) -> tuple[int, str]:
         headers = {"Accept": "image/png"}
@@ -149,7 +111,7 @@ async def test_when_the_server_dies_the_local_disk_goes_on(
 
     one, other = two
     assert await ask(one, 1) == (200, "miss")
-    server.kill()
+    redis_server.kill()
     assert await ask(one, 1) == (200, "hit")
     assert await ask(one, 2) == (200, "miss")
     assert await ask(one, 2) == (200, "hit")
@@ -159,39 +121,39 @@ async def test_when_the_server_dies_the_local_disk_goes_on(
         assert told["shared_cache"]["up"] is False and told["shared_cache"]["errors"] >= 1
 
 
-def test_the_server_is_asked_again_after_a_while(server: Server) -> None:
+def test_the_server_is_asked_again_after_a_while(redis_server: RedisServer) -> None:
     now_s = [0.0]
-    store = SharedStore(server.url, 60, 2**20, 5.0, clock=lambda: now_s[0])
+    store = SharedStore(redis_server.url, 60, 2**20, 5.0, clock=lambda: now_s[0])
     store.put(KEY, ENTRY)
     assert store.get(KEY) == ENTRY
-    server.kill()
+    redis_server.kill()
     assert store.get(KEY) is None and not store.state.up
-    server.start()
+    redis_server.start()
     store.put(KEY, ENTRY)
-    assert server.keys() == []  # nobody asks within AWAY_S
+    assert redis_server.entries() == []  # nobody asks within AWAY_S
     now_s[0] += AWAY_S
     store.put(KEY, ENTRY)
     assert store.get(KEY) == ENTRY and store.state.up
     store.close()
 
 
-def test_entries_expire_have_a_limit_and_are_checked(server: Server) -> None:
-    store = SharedStore(server.url, 60, 1000, 5.0)
+def test_entries_expire_have_a_limit_and_are_checked(redis_server: RedisServer) -> None:
+    store = SharedStore(redis_server.url, 60, 1000, 5.0)
     store.put(KEY, ENTRY)
-    assert 0 < server.client.ttl(PREFIX + KEY) <= 60
+    assert 0 < redis_server.client.ttl(PREFIX + KEY) <= 60
     store.put("0" * 64, Entry(b"x" * 1000, "image/png", "fake@01234567"))
-    assert len(server.keys()) == 1 and store.state.too_large == 1
+    assert len(redis_server.entries()) == 1 and store.state.too_large == 1
     other = "1" * 64
-    server.client.rename(PREFIX + KEY, PREFIX + other)  # whole, but another picture's
-    assert store.get(other) is None and server.keys() == [] and store.state.damaged == 1
+    redis_server.client.rename(PREFIX + KEY, PREFIX + other)  # whole, but another picture's
+    assert store.get(other) is None and redis_server.entries() == [] and store.state.damaged == 1
     for junk in (b"", b"SWC1", b"\x00" * 400):
-        server.client.set(PREFIX + KEY, junk)
-        assert store.get(KEY) is None and server.keys() == []
+        redis_server.client.set(PREFIX + KEY, junk)
+        assert store.get(KEY) is None and redis_server.entries() == []
     store.close()
 
 
-def test_a_lock_has_one_owner_and_an_end(server: Server) -> None:
-    one, other = (SharedStore(server.url, 60, 1000, 0.3) for _ in range(2))
+def test_a_lock_has_one_owner_and_an_end(redis_server: RedisServer) -> None:
+    one, other = (SharedStore(redis_server.url, 60, 1000, 0.3) for _ in range(2))
     lease = one.lock(KEY)
     assert lease is not None and other.lock(KEY) is None
     lease.release()

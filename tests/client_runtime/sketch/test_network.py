@@ -49,3 +49,15 @@ def test_is_about_as_costly_as_it_says() -> None:
         SketchNetwork(Shape())(*_planes(128, 128))
     assert 90_000 < counter.get_total_flops() / 128**2 < 130_000
     assert sum(np.prod(p.shape) for p in SketchNetwork(Shape()).parameters()) < 2_500_000
+
+
+@pytest.mark.parametrize("size", [(8, 16), (64, 24), (72, 40), (136, 32)])
+def test_strips_and_sums_in_place_change_nothing(network: SketchNetwork, size: tuple[int, int]) -> None:
+    planes = _planes(*size)
+    kept = [p.clone() for p in planes]
+    with torch.no_grad():
+        whole = network(*planes)
+    with torch.inference_mode():
+        strips = network(*planes)
+    assert torch.allclose(whole, strips, atol=1e-6)
+    assert all(torch.equal(a, b) for a, b in zip(planes, kept, strict=True)), "what was given is not written to"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cache.sealed import KEY_BYTES, KEY_FILE, Seal, seal_of
+from proxy.cache.sealed import KEY_FILE, Seal, seal_of
+from proxy.statefile import KEY_BYTES
 
 NAME = "0f" * 16 + ".body"
 

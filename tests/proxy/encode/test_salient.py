@@ -21,7 +21,7 @@ from proxy.encode.salient import detect as run_detectors
 from proxy.encode.salient.boxes import Box, box_of, covered
 from proxy.encode.salient.faces import believed
 from proxy.encode.salient.text import is_line, is_text
-from proxy.encode.salient.verdict import named_logo, verdict
+from proxy.encode.salient.verdict import may_be_logo, names_logo, verdict
 from proxy.policy import Reason
 
 RGB = npt.NDArray[np.uint8]
@@ -331,11 +331,10 @@ def test_a_reduced_and_compressed_chart_is_never_generated(side_px: int, quality
 
 
 def test_flat_pictures_that_the_page_calls_logos_are_logos() -> None:
-    flat = analyse(np.full((80, 80, 3), 30, np.uint8), "PNG")
-    photo = analyse(samples.coffee(), "JPEG")
-    assert named_logo("Company logo", flat) and named_logo("site-icon.png", flat)
-    assert not named_logo("A lemon and an iconic building", flat) and not named_logo(None, flat)
-    assert not named_logo("logo on a mug", photo)
+    assert names_logo("Company logo") and names_logo("site-icon.png")
+    assert not names_logo("A lemon and an iconic building") and not names_logo(None)
+    assert may_be_logo(analyse(np.full((80, 80, 3), 30, np.uint8), "PNG"))
+    assert not may_be_logo(analyse(samples.coffee(), "JPEG")), "a logo on a mug"
 
 
 def rectangle(x: int, y: int, width: int, height: int, kind: SalientKind) -> Rectangle:
