@@ -59,18 +59,23 @@ class Capabilities:
     """What an engine is and can do.
 
     `fingerprint` is 8 to 64 lower-case hexadecimal digits of a digest over everything that changes its pictures
-    (weights, version of the code); its first eight cross the link. `modes` are the bundle modes it can draw.
+    (weights, version of the code); its first eight cross the link. `modes` are the bundle modes it can draw. `together`
+    is how many tasks are worth drawing at once, None for as many as there are: an engine that draws one after the other
+    makes the first picture wait for the last.
     """
 
     engine: str
     fingerprint: str
     modes: tuple[str, ...]
+    together: int | None = None
 
     def __post_init__(self) -> None:
         if not _ENGINE_ID.fullmatch(self.engine):
             raise ValueError(f"an engine's id is lower-case letters, digits and hyphens, not {self.engine!r}")
         if not _FINGERPRINT.fullmatch(self.fingerprint):
             raise ValueError(f"a fingerprint has 8 to 64 lower-case hexadecimal digits, not {self.fingerprint!r}")
+        if self.together is not None and self.together < 1:
+            raise ValueError(f"an engine draws at least one task at once, not {self.together}")
 
     @property
     def label(self) -> str:

@@ -23,7 +23,7 @@ class PreviewEngine:
     def capabilities(self) -> Capabilities:
         """The id `preview`; the fingerprint changes with the renderer's version."""
         digest = hashlib.sha256(b"preview %d" % VERSION).hexdigest()
-        return Capabilities("preview", digest, MODES)
+        return Capabilities("preview", digest, MODES, together=1)
 
     def reconstruct(self, tasks: Sequence[Task]) -> list[Image]:
         """One uint8 array (height, width, 3) per task. Raises BundleError."""

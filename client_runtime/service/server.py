@@ -29,6 +29,7 @@ from client_runtime import engines
 from client_runtime.engines.base import Engine, EngineUnavailable
 from client_runtime.service.api import MAX_HEADER_BYTES, Service, create_app
 from proxy.config import RuntimeConfig
+from proxy.shared.heap import bound_heaps
 
 DRAIN_S = 10.0
 BACKLOG = 512
@@ -63,6 +64,7 @@ def run(
     and is removed at the end. Raises StartError.
     """
 
+    bound_heaps()
     written = False
 
     def ready(facts: Ready) -> None:

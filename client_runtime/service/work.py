@@ -119,7 +119,8 @@ class Workshop:
         self.fallback: Capabilities | None = self._engines[1].capabilities() if len(self._engines) > 1 else None
         self._cache = await asyncio.to_thread(_open_cache, self._config)
         wait_s = self._config.batch_wait_ms / 1000
-        limits = Limits(self._config.queue_size, self._config.batch_size, wait_s, self._config.max_pixels)
+        at_once = min(self._config.batch_size, self.capabilities.together or self._config.batch_size)
+        limits = Limits(self._config.queue_size, at_once, wait_s, self._config.max_pixels)
         self._batcher = self._make_queue(self._draw, self._finish, limits, self._worker, self._finishers)
         self._batcher.start()
 

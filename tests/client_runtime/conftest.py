@@ -26,8 +26,10 @@ PATIENCE_S = 10.0
 class FakeEngine:
     """Draws plain pictures whose colour is the bundle's seed; waits at its gate, fails and lies when told to."""
 
-    def __init__(self, engine: str = "fake", fingerprint: str = "0123456789abcdef") -> None:
-        self._capabilities = Capabilities(engine, fingerprint, ("thumbnail",))
+    def __init__(
+        self, engine: str = "fake", fingerprint: str = "0123456789abcdef", together: int | None = None
+    ) -> None:
+        self._capabilities = Capabilities(engine, fingerprint, ("thumbnail",), together)
         self.batches: list[list[Task]] = []
         self.gate = threading.Event()
         self.gate.set()

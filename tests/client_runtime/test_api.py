@@ -214,7 +214,11 @@ async def test_a_picture_of_the_wrong_size_never_leaves(serve: Serve, engine: An
     assert Image.open(io.BytesIO(answer.body)).size == (64, 48)
 
 
-async def test_batches_form_under_load(serve: Serve, engine: Any, bundle: Make) -> None:
+@pytest.mark.parametrize(("together", "batches"), [(None, [1, 4, 4]), (3, [1, 3, 3, 2]), (1, [1] * 9), (9, [1, 4, 4])])
+async def test_batches_form_under_load(
+    serve: Serve, new_engine: Any, bundle: Make, together: int | None, batches: list[int]
+) -> None:
+    engine = new_engine(together=together)
     server = await serve(engine, batch_size=4)
     engine.gate.clear()
     requests = [asyncio.create_task(ask(server, bundle(seed=0)))]
@@ -224,7 +228,7 @@ async def test_batches_form_under_load(serve: Serve, engine: Any, bundle: Make) 
     engine.gate.set()
     answers = await asyncio.gather(*requests)
     assert [answer.status for answer in answers] == [200] * 9
-    assert [len(batch) for batch in engine.batches] == [1, 4, 4]
+    assert [len(batch) for batch in engine.batches] == batches
     assert len(engine.threads) == 1
 
 

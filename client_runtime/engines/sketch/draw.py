@@ -53,6 +53,11 @@ class Sketcher:
         network = network.to(self.device, self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._network: Any = torch.compile(network, dynamic=True) if compiled else network
 
+    @property
+    def together(self) -> int | None:
+        """How many pictures are worth drawing at once: a CPU takes them one by one."""
+        return 1 if self.device.type == "cpu" else None
+
     def draw(self, bundles: Sequence[Bundle]) -> list[RGB]:
         """One picture (height, width, 3) per bundle, true crops in place. Raises BundleError."""
         told = [from_bundle(bundle, self._draw_side_px) for bundle in bundles]

@@ -29,7 +29,7 @@ class SketchEngine:
 
     def __init__(self, sketcher: Sketcher, digest: str) -> None:
         self._sketcher: Sketcher | None = sketcher
-        self._capabilities = Capabilities("sketch", digest, MODES)
+        self._capabilities = Capabilities("sketch", digest, MODES, sketcher.together)
         self._trimmer = Trimmer(SLACK_BYTES)
 
     @classmethod
