@@ -25,6 +25,7 @@ from client_runtime.engines.sketch.conditions import FACTS
 
 ALIGN_PX = 8
 STRIP_PX = 64
+_REACH_PX = 2  # of the last two convolutions
 _SLOPE = 0.1
 _FLOOR = 0.01  # contrast below which a place counts as flat
 _EDGE_POWER = 0.03  # what an edge map adds to the contrast that may be drawn, where there is no thumbnail
@@ -121,12 +122,12 @@ class SketchNetwork(nn.Module):
         x = _double(self.to_full(_level(x)))
         if x.device.type != "cpu" or not torch.is_inference_mode_enabled():
             return colour + _eightfold(reach) * self.full_size(x, high, noise)
-        strips = [  # the whole of these stages would be most of the memory, and none of it would stay in a CPU's cache
-            self.full_size(*(part[:, :, max(0, top - 2) : top + STRIP_PX + 2] for part in (x, high, noise)))[
-                :, :, min(top, 2) :
-            ][:, :, :STRIP_PX]
-            for top in range(0, x.shape[2], STRIP_PX)
-        ]
+        strips = []  # as a whole these stages would take most of the memory, and none of it would stay in a CPU's cache
+        for top in range(0, x.shape[2], STRIP_PX):
+            first = max(0, top - _REACH_PX)
+            rows = slice(first, top + STRIP_PX + _REACH_PX)
+            drawn = self.full_size(x[:, :, rows], high[:, :, rows], noise[:, :, rows])
+            strips.append(drawn[:, :, top - first : top - first + STRIP_PX])
         return torch.cat(strips, 2).mul_(_eightfold(reach)).add_(colour)
 
     def full_size(self, x: Tensor, high: Tensor, noise: Tensor) -> Tensor:
