@@ -154,10 +154,13 @@ async def test_words_of_the_page_are_used_and_compared() -> None:
     await bench.pages.wait()
     words = bench.pages.words_for("127.0.0.1|0123456789ab", "http://site.test/a.jpg", None)
     assert words is not None and "a cup of coffee" in words
+    reads = ASKING.replace("sketch@", "diffusion@")
     for digest, known in ((words_digest(words).hex(), True), ("00" * 8, False)):
-        await bench.run(request(Sketchwire_Accept=ASKING, Sketchwire_Words=digest))
+        await bench.run(request(Sketchwire_Accept=reads, Sketchwire_Words=digest))
         assert bench.requests[-1].words == words and bench.requests[-1].words_known_downstream is known
-    other = ASKING.replace("0123456789ab", "ba9876543210")
+    await bench.run(request(Sketchwire_Accept=ASKING, Sketchwire_Words="00" * 8))
+    assert bench.requests[-1].words is None, "an engine that does not read"
+    other = reads.replace("0123456789ab", "ba9876543210")
     await bench.run(request(Sketchwire_Accept=other))
     assert bench.requests[-1].words is None, "another client's pages"
 
