@@ -16,7 +16,7 @@ from yarl import URL
 
 from proxy.headers import Headers
 
-ONE_HOP = frozenset(
+_REPLACED = frozenset(  # what this side says itself, or joins
     (
         "connection",
         "content-length",
@@ -66,7 +66,7 @@ class Through:
             )
         address = URL(url, encoded=True)
         cookies = "; ".join(request.get_all("cookie"))  # HTTP/2 splits them, HTTP/1.1 has one field
-        fields = request.without(ONE_HOP).adding(*([("Cookie", cookies)] if cookies else []))
+        fields = request.without(_REPLACED).adding(*([("Cookie", cookies)] if cookies else []))
         shown = {"Proxy-Authorization": authorization} if authorization else {}
         tunnel = address.scheme == "https"  # there the request's own head goes to the origin
         asking = self._session.get(

@@ -33,7 +33,6 @@ from tests.e2e.look import Look, differences, look, look_again
 SITES = os.environ.get("SKETCHWIRE_SITES", "")
 PAGES = int(os.environ.get("SKETCHWIRE_SITES_PAGES", "1000"))
 KILLED_PAGES = 2  # for each part that is killed
-RELOADS = 2  # a person tries once more, too
 START_LIMIT_S = 120.0
 
 pytestmark = [
@@ -198,13 +197,8 @@ async def test_a_page_is_whole_again_once_a_killed_part_is_back(stage: Stage, tm
             await _whatever_comes(browser)
             await stage.parts.revive(part)
             await browser.load(stage.url(page), 120)
-            for _ in range(RELOADS):
-                await browser.reload(120)
-                worse = differences(stage.direct[page], await look_again(browser))
-                if not worse:
-                    break
-                print("not whole yet:", page, part, *worse, sep="\n  ", flush=True)
-                await asyncio.sleep(1.0)
+            await browser.reload(120)
+            worse = differences(stage.direct[page], await look_again(browser))
             assert worse == [], (page, worse)
 
 
