@@ -27,6 +27,7 @@ from mitmproxy.tools.dump import DumpMaster
 
 from addons import errorpage, framing, headsize
 from addons.access import Bounds, PairedOnly, Passwords, ShowToken
+from addons.anew import Anew
 from addons.bypass import Bypass, TunnelAsTold
 from addons.clients import Clients, Patience
 from addons.dashboard import Board
@@ -401,7 +402,7 @@ async def _serve(
     drain = Drain(drain_s)
     ready = _ReadyFile(master, ready_file, host, state_dir / CA_FILE)
     ready.more = parts.told
-    master.addons.add(_Lifecycle(parts.start), *parts.addons, Heap(), drain, ready)
+    master.addons.add(_Lifecycle(parts.start), *parts.addons, Anew(), Heap(), drain, ready)
     reload, terminal = reloading(parts), Terminal()
     stopping: set[asyncio.Task[None]] = set()
 

@@ -3,7 +3,9 @@
 In: the drawn and the true crops, and which of two views to look through. Out: the loss and its terms by name.
 Refuses nothing.
 
-Pixels: Charbonnier (Lai et al. 2017). Colours: difference after averaging over 16×16 px. LPIPS and DISTS: through one
+Pixels: Charbonnier (Lai et al. 2017). Colours: difference after averaging over 16×16 px. Calm: what is drawn finer than
+15 px where the original is smooth, as sky and water beside a strong edge, where any ripple is seen (contrast masking,
+Legge and Foley 1980) and where the other terms hardly count it. LPIPS and DISTS: through one
 VGG16 with DISTS' grid-free pooling, on one of two views a step, which costs a third of all of VGG16 at full size: the
 first three stages at full size, or all stages of the half-size copy. The view starts at a random offset of 0 to 7 px,
 so that no phase of the network's own grid is privileged.
@@ -23,6 +25,10 @@ from client_runtime.training.perception import Distances, Vgg
 
 OFFSET_PX = 8
 _FULL_STAGES = 3
+_CALM_PX = 9  # window that smoothness is judged in
+_CALM_CONTRAST = 0.02  # standard deviation of grey, 0 to 1, at which a place counts half
+_FINE_PX = 15
+_LEAST_CALM = 0.1  # share of the crop: a crop that is all grass must not stake everything on its few calm places
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,7 @@ def verdict(
     terms = {
         "pixels": torch.sqrt(difference**2 + 1e-6).mean(),
         "colours": functional.avg_pool2d(difference, 16).abs().mean(),
+        "calm": unrest(difference, true),
     }
     seen = view.of(drawn)
     ours = vgg(seen, view.stages)
@@ -75,3 +82,18 @@ def verdict(
         terms["adversary"] = drawing_loss(judge(ours, view.size))
     loss = torch.stack([getattr(weights, name) * term.float() for name, term in terms.items()]).sum()
     return Verdict(loss, terms, ours, theirs)
+
+
+def unrest(difference: Tensor, true: Tensor) -> Tensor:
+    """Mean absolute fine difference where (N, 3, h, w) `true`, 0 to 1, is smooth; a scalar."""
+    grey = true.mean(1, keepdim=True)
+    mean = _box(grey, _CALM_PX)
+    power = _box((grey - mean) ** 2, _CALM_PX)
+    calm = 1 / (1 + power / _CALM_CONTRAST**2)
+    fine = difference - _box(difference, _FINE_PX)
+    return (fine.abs() * calm).mean() / (calm.mean() + _LEAST_CALM)
+
+
+def _box(x: Tensor, side: int) -> Tensor:
+    padded = functional.pad(x, (side // 2,) * 4, mode="replicate")
+    return functional.avg_pool2d(padded, side, stride=1)

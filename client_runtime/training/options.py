@@ -26,6 +26,7 @@ class Mix:
     crops: float = 0.08
     full_chroma: float = 0.1
     shrink: float = 0.3
+    anywhere: float = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Losses:
 
     pixels: float = 0.5
     colours: float = 1.0
+    calm: float = 3.0
     lpips: float = 0.3
     dists: float = 0.3
     adversary: float = 0.0

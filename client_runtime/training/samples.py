@@ -85,10 +85,13 @@ class Samples(Dataset[Sample]):
         return {name: torch.stack([cut[name] for cut in cuts]) for name in cuts[0]}
 
     def _place(self, image: npt.NDArray[np.uint8], random: np.random.Generator) -> tuple[float, int, int]:
-        """(liveliness, top, left) of the liveliest of some places: little is learned from empty sky and paper."""
+        """(liveliness, top, left) of the liveliest of some places, or now and then of any: little is learned from empty
+        sky and paper, but that they stay empty.
+        """
         side = self._crop_px
         rows, columns = (image.shape[0] - side) // 2 + 1, (image.shape[1] - side) // 2 + 1
-        places = [(2 * int(random.integers(0, rows)), 2 * int(random.integers(0, columns))) for _ in range(_PLACES)]
+        count = 1 if random.random() < self._mix.anywhere else _PLACES
+        places = [(2 * int(random.integers(0, rows)), 2 * int(random.integers(0, columns))) for _ in range(count)]
         return max((_liveliness(image[top : top + side, left : left + side]), top, left) for top, left in places)
 
 

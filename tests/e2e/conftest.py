@@ -65,12 +65,17 @@ async def _awaited(work: Awaitable[Any]) -> Any:
 
 
 class Link:
-    """Forwards TCP to a port and counts; while `cut`, nobody can connect and nothing passes."""
+    """Forwards TCP to a port and counts; while `cut`, nobody can connect and nothing passes.
+
+    While `is_breaking`, connections end once the far side has said something, in the middle of a TLS handshake; while
+    `is_dead`, at once.
+    """
 
     def __init__(self, port: int = 0) -> None:
         self.target_port = port
         self.port = 0
         self.up_bytes = self.down_bytes = 0
+        self.is_breaking = self.is_dead = False
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -85,17 +90,26 @@ class Link:
     async def cut(self) -> None:
         assert self._server is not None
         self._server.close()
+        await self.hang_up()
+
+    async def hang_up(self) -> None:
+        """End all connections; new ones are welcome."""
         for writer in list(self._writers):
             writer.transport.abort()
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        try:
+            if self.is_dead:
+                raise ConnectionRefusedError
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
-            self._writers |= {writer, far_writer}
-            try:
-                await asyncio.gather(self._pipe(reader, far_writer, True), self._pipe(far_reader, writer, False))
-            finally:
-                self._writers -= {writer, far_writer}
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, far_writer}
+        try:
+            await asyncio.gather(self._pipe(reader, far_writer, True), self._pipe(far_reader, writer, False))
+        finally:
+            self._writers -= {writer, far_writer}
 
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, up: bool) -> None:
         with contextlib.suppress(OSError):
@@ -106,6 +120,8 @@ class Link:
                     self.down_bytes += len(chunk)
                 writer.write(chunk)
                 await writer.drain()
+                if self.is_breaking and not up:
+                    break
         with contextlib.suppress(OSError, RuntimeError):
             writer.close()
 
@@ -173,6 +189,7 @@ class World:
     downstream: Process
     http_port: int
     https_port: int
+    secure_origin: Link  # which https_port leads to
 
     @property
     def http(self) -> str:
@@ -194,7 +211,10 @@ def _start_world(folder: Path, stack: contextlib.ExitStack) -> World:
     stack.callback(loop.close)
     authority = make_authority(folder / "origin-ca.pem")
     http_port = loop.serve(origin.app())
-    https_port = loop.serve(origin.app(), make_leaf(authority, HOST, folder / "origin.pem"))
+    secure_origin = Link(loop.serve(origin.app(), make_leaf(authority, HOST, folder / "origin.pem")))
+    loop.run(secure_origin.start())
+    stack.callback(lambda: loop.run(secure_origin.cut()))
+    https_port = secure_origin.port
     runtime_port = loop.serve(runtime.app())
     link = Link()
     upstream = start_proxy(
@@ -223,7 +243,7 @@ def _start_world(folder: Path, stack: contextlib.ExitStack) -> World:
         },
     )
     stack.callback(downstream.stop)
-    return World(loop, origin, runtime, link, upstream, downstream, http_port, https_port)
+    return World(loop, origin, runtime, link, upstream, downstream, http_port, https_port, secure_origin)
 
 
 @dataclass

@@ -152,6 +152,27 @@ async def test_http2_browser(world: World) -> None:
     assert all(answer.headers["content-type"] == "image/webp" for answer in answers[:6])
 
 
+@pytest.mark.parametrize("via", ["downstream", "upstream"])
+async def test_a_connection_that_failed_once_is_tried_anew(world: World, via: str) -> None:
+    """Over the same HTTP/2 connection, which a browser keeps for as long as it is open."""
+    httpx = pytest.importorskip("httpx")
+    proxy = getattr(world, via)
+    trust = Http2First(ssl.PROTOCOL_TLS_CLIENT)
+    trust.load_verify_locations(proxy.ca)
+    fails = world.link if via == "downstream" else world.secure_origin
+    async with httpx.AsyncClient(http2=True, timeout=60, proxy=proxy.url, verify=trust) as client:
+        for ill in ("is_breaking", "is_dead"):
+            setattr(fails, ill, True)
+            try:
+                url = f"{world.https}/?{ill}"
+                failed = await client.get(url)
+            finally:
+                setattr(fails, ill, False)
+            assert (failed.status_code, failed.http_version) == (502, "HTTP/2"), ill
+            assert (await client.get(url)).status_code == 200, ill
+            await world_run(world, fails.hang_up())
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_original_behind_a_failed_bundle_comes_through_upstream(
     world: World, browse: Browse, scheme: str

@@ -3,7 +3,7 @@ from pathlib import Path
 import torch
 
 from client_runtime.training.adversary import Adversary, drawing_loss, judge_loss
-from client_runtime.training.objective import OFFSET_PX, View, verdict
+from client_runtime.training.objective import OFFSET_PX, View, unrest, verdict
 from client_runtime.training.options import Losses
 from client_runtime.training.perception import load_distances, load_vgg
 
@@ -22,6 +22,18 @@ def test_equal_pictures_cost_nothing_and_others_do(perception: Path) -> None:
         assert all(other.terms[name] > same.terms[name] for name in ("pixels", "colours", "lpips", "dists"))
         other.loss.backward()
         assert drawn.grad is not None and torch.isfinite(drawn.grad).all() and drawn.grad.abs().sum() > 0
+
+
+def test_ripples_count_where_it_is_calm() -> None:
+    torch.manual_seed(0)
+    sky, grass = torch.full((1, 3, 64, 64), 0.6), torch.rand(1, 3, 64, 64)
+    ripples = 0.02 * torch.sin(torch.arange(64.0))[None, None, None, :].expand(1, 3, 64, 64)
+    assert unrest(ripples, sky) > 10 * unrest(ripples, grass)
+    shade = torch.linspace(0, 0.1, 64)[None, None, None, :].expand(1, 3, 64, 64)
+    assert unrest(shade, sky) < 0.1 * unrest(ripples, sky), "another colour is another term's affair"
+    beside = torch.cat((sky, grass), 3)
+    wide = torch.cat((ripples, ripples), 3)
+    assert unrest(wide, beside) > 5 * unrest(wide, torch.cat((grass, grass), 3))
 
 
 def test_views() -> None:
