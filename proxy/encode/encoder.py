@@ -12,7 +12,10 @@ serves well becomes a classical file where the receiver can show one. `proxy.enc
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
+from math import ceil
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +29,11 @@ from proxy.encode.edges import edges_within
 from proxy.encode.floor import Judge
 from proxy.encode.ladder import LADDER, Rung, climb
 from proxy.encode.pictures import SEARCH_SPEED, avif_picture, palette, reduced
+from proxy.encode.quality import worst_of
 from proxy.encode.request import (
     AUTO,
+    BALANCED,
+    ECONOMY,
     EDGES,
     EDGES_PALETTE,
     FAITHFUL,
@@ -41,7 +47,7 @@ from proxy.encode.request import (
     Shortlist,
 )
 from proxy.encode.salient import Findings, atlas, detect
-from proxy.encode.salient.boxes import rectangles, scaled
+from proxy.encode.salient.boxes import Box, rectangles, scaled
 from proxy.encode.salient.truth import as_true
 from proxy.encode.salient.verdict import may_be_logo, names_logo, verdict
 from proxy.encode.source import open_full, open_source
@@ -50,6 +56,7 @@ from proxy.policy import Reason, Skip
 
 EDGE_SHARE = 0.9
 MIN_AUTO_PIXELS = 64 * 64
+TRUE_PEOPLE = {ECONOMY: 0.85, BALANCED: 0.9, FAITHFUL: 0.95}  # of the faces in a crowd, all but the worst tenth
 LOGOS = "logos"  # the detector that reads the page
 ANIMATION = "animation"  # the kind of what moves
 
@@ -102,7 +109,10 @@ def _automatic(work: Work) -> Encoded | Declined:
     must_be_true = _why_true(work)
     kind: str = work.analysis.kind
     rung: Rung | None = None
-    if isinstance(must_be_true, Declined):
+    people: tuple[Box, ...] = ()
+    if isinstance(must_be_true, _Crowd):
+        why, kind, people = must_be_true.why, must_be_true.why.kind, must_be_true.people
+    elif isinstance(must_be_true, Declined):
         why, kind = must_be_true, must_be_true.kind
     else:
         rung = climb(work, must_be_true)
@@ -119,7 +129,7 @@ def _automatic(work: Work) -> Encoded | Declined:
             rival = _rival(work, rung, bundled)
         if rival is not None or bundled is None or len(bundled.body) > limit:
             real = (why.reason is Reason.KIND and request.tier != FAITHFUL) or kind not in GENERATED
-            file = _file(work, real, limit)
+            file = _file(work, real and not people, limit, people)
     choice = choose(
         len(request.data),
         len(bundled.body) if bundled else None,
@@ -136,7 +146,7 @@ def _automatic(work: Work) -> Encoded | Declined:
     return Declined(Reason.NO_GAIN, choice.detail, kind, clock.stage_ms)
 
 
-def _why_true(work: Work) -> Declined | Salient | None:
+def _why_true(work: Work) -> Declined | _Crowd | Salient | None:
     """Why this image must travel as real pixels as a whole; else the crops that must, if there are any."""
     request, kind = work.request, work.analysis.kind
 
@@ -159,10 +169,18 @@ def _why_true(work: Work) -> Declined | Salient | None:
     height, width = work.source.rgb.shape[:2]
     other = verdict(work.analysis, findings, width, height)
     if other is not None:
-        return declined(f"{other.detail}: shown as real pixels", other.kind)
+        why = declined(f"{other.detail}: shown as real pixels", other.kind)
+        return _Crowd(why, findings.boxes) if other.kind is Kind.CROWD else why
     if findings.boxes and SALIENT not in request.modes:
         return Declined(Reason.NO_GAIN, "the receiver cannot paste crops", kind)
     return _crops(work, findings)
+
+
+class _Crowd(NamedTuple):
+    """A photograph with more faces than crops; `people` is where they and what else must be true were found."""
+
+    why: Declined
+    people: tuple[Box, ...]
 
 
 def _called_logo(work: Work) -> bool:
@@ -221,8 +239,10 @@ def _moving(request: EncodeRequest, clock: Clock) -> Encoded | Declined:
     return Encoded(file.body, file.media_type, file.format, width, height, ANIMATION, None, clock.stage_ms)
 
 
-def _file(work: Work, real: bool, limit_bytes: int) -> classical.File | None:
-    """The smallest file that the receiver can show: true in every place where `real`, else above the tier's floor."""
+def _file(work: Work, real: bool, limit_bytes: int, people: Sequence[Box] = ()) -> classical.File | None:
+    """The smallest file that the receiver can show: true in every place where `real`, else above the tier's floor, and
+    true where `people` are.
+    """
     request, source = work.request, work.source
     if not classical.available(request.formats):
         return None
@@ -232,7 +252,13 @@ def _file(work: Work, real: bool, limit_bytes: int) -> classical.File | None:
         return None
     if real:
         return classical.true_file(full, request.formats, request.tier, limit_bytes)
-    good = lambda pixels: work.judge.headroom(work.judge.measured(pixels)) >= 0  # noqa: E731
+    places = [(slice(max(0, int(b.top)), ceil(b.bottom)), slice(max(0, int(b.left)), ceil(b.right))) for b in people]
+
+    def good(pixels: npt.NDArray[np.uint8]) -> bool:
+        if places and worst_of(source.rgb, pixels, places) < TRUE_PEOPLE[request.tier]:
+            return False
+        return work.judge.headroom(work.judge.measured(pixels)) >= 0
+
     found = classical.smallest(source.rgb, request.formats, good, limit_bytes)
     return classical.finished(found, full) if found else None
 

@@ -9,6 +9,8 @@ the same code), times a term for colour: chroma carries no structure, but a cast
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +32,20 @@ def worst_places(original: RGB, other: RGB) -> float:
 
     A mean over the image forgives one illegible line; this does not. Both are uint8 (h, w, 3).
     """
+    similar = _similarity(original, other)
+    tiles = max(1, original.shape[1] // TILE_PX), max(1, original.shape[0] // TILE_PX)
+    return float(np.percentile(cv2.resize(similar, tiles, interpolation=cv2.INTER_AREA), 2))
+
+
+def worst_of(original: RGB, other: RGB, places: Sequence[tuple[slice, slice]]) -> float:
+    """How alike all but the worst tenth of `places`, (rows, columns) each, are at least, 0…1; 1 without any."""
+    similar = _similarity(original, other)
+    means = [float(part.mean()) for rows, columns in places if (part := similar[rows, columns]).size]
+    return float(np.percentile(means, 10)) if means else 1.0
+
+
+def _similarity(original: RGB, other: RGB) -> Float:
+    """Luma's structural similarity at each pixel (h, w)."""
     if original.shape != other.shape:
         raise ValueError(f"cannot compare images of {original.shape} and {other.shape}")
     first, second = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) for image in (original, other))
@@ -39,8 +55,7 @@ def worst_places(original: RGB, other: RGB) -> float:
     covariance = cv2.blur(first * second, _WINDOW) - mean_1 * mean_2
     similar = (2 * covariance + _C2) / (variance_1 + variance_2 + _C2)
     similar *= (2 * mean_1 * mean_2 + _C1) / (mean_1 * mean_1 + mean_2 * mean_2 + _C1)
-    tiles = max(1, original.shape[1] // TILE_PX), max(1, original.shape[0] // TILE_PX)
-    return float(np.percentile(cv2.resize(similar.astype(np.float32), tiles, interpolation=cv2.INTER_AREA), 2))
+    return np.asarray(similar, np.float32)
 
 
 def score(original: RGB, other: RGB) -> float:
