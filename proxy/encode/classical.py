@@ -77,9 +77,9 @@ def file_of(
     even: bool = False,
     speed: int = SEARCH_SPEED,
 ) -> File:
-    """`pixels` as a file of format `kind`. `fine_colour` keeps the colours of thin lines (4:4:4); alpha is exact. AVIF is
-    `even` when each place has the same quality; libaom by itself gives busy places less. Raises OSError or ValueError
-    where the codec fails.
+    """`pixels` as a file of format `kind`. `fine_colour` keeps the colours of thin lines (4:4:4); alpha is exact. AVIF
+    is `even` when each place has the same quality; libaom by itself gives busy places less. Raises OSError or
+    ValueError where the codec fails.
     """
     if kind == JXL:
         return File(JXL, _jxl(pixels, quality), quality)

@@ -23,6 +23,7 @@ RGB = npt.NDArray[np.uint8]
 PALETTE_SIDE = 32
 PALETTE_QUALITY = 60
 MIN_QUALITY, MAX_QUALITY = 12, 62
+_WEBP_BYTES = 1000
 SEARCH_SPEED, FINAL_SPEED = 8, 6  # of libaom: 6 saves 5 % of the bytes of 8 and costs 3.5 times the CPU
 FIRST_QUALITY = 32
 LOG_BYTES_PER_QUALITY = 0.036  # median over training photographs
@@ -81,9 +82,12 @@ def thumbnail(rgb: RGB, divisor: int, budget_bytes: int) -> tuple[Picture, int]:
 def best_coding(small: RGB, quality: int) -> Picture:
     """`small` as AVIF of `quality`, or as WebP where that costs no more and shows the pixels at least as well.
 
-    WebP wins on a few tiny or nearly empty pictures, where AV1's headers and block sizes weigh most.
+    WebP wins on a few tiny or nearly empty pictures, where AV1's headers and block sizes weigh most; larger ones are
+    not tried.
     """
     avif_coded = avif_picture(small, quality)
+    if len(avif_coded.payload) > _WEBP_BYTES:
+        return avif_coded
     webp_coded = webp_within(small, len(avif_coded.payload))
     if webp_coded is None or _error(small, webp_coded) > _error(small, avif_coded):
         return avif_coded
