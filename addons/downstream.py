@@ -22,7 +22,7 @@ from addons.accounts import Accounts, Record, downstream_row, failed_row, unchan
 from addons.exchange import KEY, DownstreamExchange
 from addons.pagetext import COPY_BYTES, PageText, is_page
 from addons.passing import Tally, Tee
-from proxy import etag, rewrite, transcode
+from proxy import bare, etag, rewrite, transcode
 from proxy.bundle import MAX_BUNDLE_BYTES, MEDIA_TYPE
 from proxy.config import FORMATS as KNOWN_FORMATS
 from proxy.freshness import Revalidations
@@ -50,8 +50,8 @@ logger = logging.getLogger("sketchwire.downstream")
 
 STREAMED_REQUEST_BYTES = 64 * 1024
 REFETCH_DEADLINE_S = 30.0
-FORMATS = transcode.FORMATS
-CLASSICAL_TYPES = frozenset(f"image/{name}" for name in KNOWN_FORMATS)
+FORMATS = (*transcode.FORMATS, bare.FORMAT)
+CLASSICAL_TYPES = frozenset((*(f"image/{name}" for name in KNOWN_FORMATS), bare.MEDIA_TYPE))
 MAX_RECODED_BYTES = 16 * 1024 * 1024
 
 
@@ -212,8 +212,11 @@ class Downstream:
         return genuine and came.status == 200 and exchange.accept is not None
 
     def _must_recode(self, exchange: DownstreamExchange, came: ResponseFacts) -> bool:
+        media_type = came.headers.media_type()
+        if media_type == bare.MEDIA_TYPE:
+            return True
         small = (came.headers.number("content-length") or 0) <= MAX_RECODED_BYTES
-        return small and transcode.needed(came.headers.media_type(), exchange.request.headers.get("accept"))
+        return small and transcode.needed(media_type, exchange.request.headers.get("accept"))
 
     def _pass_file(self, response: http.Response, exchange: DownstreamExchange, came: ResponseFacts) -> None:
         """A classical file that the browser can show streams through, under the head of a reconstruction."""
@@ -255,18 +258,20 @@ class Downstream:
     async def _recode(
         self, flow: http.HTTPFlow, response: http.Response, exchange: DownstreamExchange, came: ResponseFacts
     ) -> None:
-        """A classical file that the browser cannot show becomes one that it can."""
+        """A classical file gets its boxes back, and becomes one that the browser can show where it cannot."""
         assert isinstance(exchange.info, Taken)
         came_bytes = response.raw_content or b""
         row = downstream_row(exchange, came, len(came_bytes))
         accept = exchange.request.headers.get("accept") or ""
-        made = await self._restorer.recode(came_bytes, accept, exchange.info.content_type)
+        made = await self._restorer.recode(came_bytes, came.headers.media_type(), accept, exchange.info.content_type)
         if isinstance(made, Failed):
             row = await self._show_original(flow, response, exchange, row, made)
         else:
             body, media_type = made
-            headers = rewrite.shown_head(came.headers, media_type, len(body), came.headers.get("etag"), False)
-            adapt.set_response(response, headers, body)
+            tag = came.headers.get("etag")
+            adapt.set_response(response, rewrite.shown_head(came.headers, media_type, len(body), tag, False), body)
+            if tag:
+                self._revalidations.remember(exchange.key, tag, came.headers, exchange.request.headers, time.time())
             row = replace(row, delivered_bytes=len(body))
         self._accounts.enter(row, exchange.started_s)
 

@@ -20,6 +20,7 @@ from mitmproxy import connection, http
 
 from addons.accounts import Record
 from addons.exchange import KEY, UpstreamExchange
+from proxy import bare
 from proxy.gallery.shelf import Facts, Pair, Shelf
 from proxy.gallery.shrink import shrunk
 from proxy.headers import Headers
@@ -91,16 +92,20 @@ class Gallery:
         original = self._spool.get(exchange.key, time.monotonic())
         if original is None or original.headers.get("content-encoding"):
             return
+        sent_bytes = len(sent)
+        media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type == bare.MEDIA_TYPE:
+            sent, media_type = bare.whole(sent), bare.WHOLE_TYPE
         facts = Facts(
             time_s=row.time_s,
             quality=row.quality,
-            media_type=response.headers.get("content-type", "").partition(";")[0].strip().lower(),
+            media_type=media_type,
             mode=row.mode,
             kind=row.kind,
             width_px=row.width_px,
             height_px=row.height_px,
             origin_bytes=row.origin_bytes,
-            sent_bytes=len(sent),
+            sent_bytes=sent_bytes,
         )
         work = self._keep(facts, original.body, sent, self._name(flow.client_conn, flow))
         self._making = asyncio.get_running_loop().create_task(work)

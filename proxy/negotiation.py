@@ -4,7 +4,7 @@ In: header values from the other side, or from a stranger. Out: frozen values, a
 written as below, too long or of another version, as None; strangers' headers must never become an error.
 
     Sketchwire-Accept: v=1;engine=sketch@1a2b3c4d;modes=edges,thumbnail;nonce=0123456789abcdef;client=01234567;
-                       tier=economy;formats=avif,webp;link=3g
+                       tier=economy;formats=avif,webp,av1;link=3g
     Sketchwire-Words: 0123456789abcdef
     Sketchwire-Info: n=0123456789abcdef;d=take;m=thumbnail;o=123456;t=231;c=image/jpeg;k=photo
     Sketchwire-Original: 1
@@ -12,7 +12,7 @@ written as below, too long or of another version, as None; strangers' headers mu
 `Sketchwire-Accept` travels downstream → upstream. It keeps the same value for a client while the process lives and the
 link keeps its class, so that HPACK sends it once; `modes` is absent when every mode is welcome, `tier` when upstream's
 is. `formats` are files that downstream can turn into something the browser shows, whatever the browser's own Accept
-says; `link` is the class of the link as downstream measures it. `client` is a keyed hash of the client's address, for
+says, and `av1` is AVIF without its boxes (`proxy.bare`); `link` is the class of the link as downstream measures it. `client` is a keyed hash of the client's address, for
 page context only. The nonce proves that an answer was made by the paired upstream proxy: upstream removes the field
 before the origin sees it, so that no origin can echo it. All four fields are removed before browsers and origins. The
 one field that browsers see, Sketchwire-Provenance (proxy.bundle.provenance), never crosses the link: downstream makes

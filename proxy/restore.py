@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from proxy import bare
 from proxy.breaker import Breaker
 from proxy.bundle import Bundle, BundleError, unpack
 from proxy.bundle.imagefile import best_media_type, encode_image
@@ -33,7 +34,7 @@ from proxy.runtime_client import (
     RuntimeRefused,
     RuntimeTimeout,
 )
-from proxy.transcode import transcode
+from proxy.transcode import needed, transcode
 
 logger = logging.getLogger("sketchwire.restore")
 
@@ -141,9 +142,13 @@ class Restorer:
         told = field_value(provenance_of(bundle, NO_ENGINE))
         return Restored(body, media_type, *size, NO_ENGINE, degraded, reason, provenance=told)
 
-    async def recode(self, body: bytes, accept: str, original_type: str) -> tuple[bytes, str] | Failed:
-        """(a classical file in a format that the browser shows, its media type)."""
+    async def recode(self, body: bytes, media_type: str, accept: str, original_type: str) -> tuple[bytes, str] | Failed:
+        """(a classical file, or a bare one, as a file that the browser shows, its media type)."""
         try:
+            if media_type == bare.MEDIA_TYPE:
+                body, media_type = bare.whole(body), bare.WHOLE_TYPE
+            if not needed(media_type, accept):
+                return body, media_type
             async with self._drawing:
                 return await asyncio.to_thread(transcode, body, accept, original_type, self._config.output_quality)
         except ValueError as error:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from proxy import etag
+from proxy import bare, etag
 from proxy.bundle import MEDIA_TYPE
 from proxy.bundle.provenance import FIELD
 from proxy.headers import Headers
@@ -57,9 +57,9 @@ _VALIDATORS = frozenset(("accept-ranges", "content-digest", "content-md5", "dige
 
 
 def neutralised(headers: Headers) -> Headers:
-    """An origin's answer without our fields, and with our media type replaced: only the paired proxy may speak them."""
+    """An origin's answer without our fields, and with our media types replaced: only the paired proxy speaks them."""
     clean = end_to_end(headers.without((), PREFIX))
-    if clean.media_type() != MEDIA_TYPE:
+    if clean.media_type() not in (MEDIA_TYPE, bare.MEDIA_TYPE):
         return clean
     return clean.without(("content-type",)).adding(("Content-Type", NEUTRAL_TYPE))
 
@@ -129,6 +129,12 @@ def file_head(origin: Headers, media_type: str, body_bytes: int, tag: str, info:
         ("ETag", etag.wrap(origin.get("etag")) or tag),
     )
     return announced(origin.only(_KEPT).adding(*ours), info)
+
+
+def bare_head(file: Headers, body_bytes: int) -> Headers:
+    """The head of an AVIF file without its boxes, from the `file`'s own."""
+    ours = (("Content-Type", bare.MEDIA_TYPE), ("Content-Length", str(body_bytes)))
+    return file.without(("content-type", "content-length")).adding(*ours)
 
 
 def shown_head(

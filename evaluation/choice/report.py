@@ -24,10 +24,11 @@ from evaluation.choice.candidates import REFERENCE, Draw, cropped, thumbnail_bun
 from evaluation.choice.dataset import Example, pixels
 from evaluation.codecs import Coded
 from evaluation.metrics.measure import Measure
+from proxy.bare import WHOLE_TYPE, bared
 from proxy.bundle import MEDIA_TYPE, unpack
 from proxy.bundle.preview import render
 from proxy.encode import Encoded, EncodeRequest, encode
-from proxy.encode.analyse import GENERATED
+from proxy.encode.analyse import GENERATED, Kind
 from proxy.encode.choose import MAX_SHARE
 from proxy.encode.classical import AVIF, WEBP, File, finished, on_white, pixels_of, smallest, true_file
 from proxy.encode.floor import DRAWN, FLOORS, SKETCH, Judge, calibration
@@ -120,7 +121,7 @@ def one(example: Example, draw: Draw, tier: str, measures: tuple[Measure, Measur
     cpu_ms = (time.process_time() - began) * 1000
     shown, sent, auto_bytes = true, "original", origin_bytes
     if isinstance(answer, Encoded):
-        sent, auto_bytes = answer.mode, len(answer.body)
+        sent, auto_bytes = answer.mode, _crossing_bytes(answer)
         shown = _shown(answer, draw)
     whole, middle = measures
     whole.against(true)
@@ -135,7 +136,10 @@ def one(example: Example, draw: Draw, tier: str, measures: tuple[Measure, Measur
     full = open_full(example.served, request.max_pixels)
     assert not isinstance(full, Skip)
     limit = int(MAX_SHARE * origin_bytes)
-    classical = _classical_bytes(true, full, answer.kind, tier, limit)
+    if answer.kind == Kind.CROWD and isinstance(answer, Encoded):
+        classical: int | None = len(answer.body)  # it is that file, with its boxes
+    else:
+        classical = _classical_bytes(true, full, answer.kind, tier, limit)
     bundle = _bundle_bytes(request, answer)
     others = classical or origin_bytes, bundle if bundle and bundle <= limit else origin_bytes
     named = example.name, answer.kind or "alpha", sent
@@ -172,6 +176,12 @@ def _shown(answer: Encoded, draw: Draw) -> RGB:
     if answer.media_type == MEDIA_TYPE:
         return draw([unpack(answer.body)])[0]
     return on_white(pixels_of(File(answer.mode, answer.body, 0)))
+
+
+def _crossing_bytes(answer: Encoded) -> int:
+    """The body's bytes on the link, where AVIF files leave their boxes behind."""
+    bare_body = bared(answer.body) if answer.media_type == WHOLE_TYPE else None
+    return len(answer.body if bare_body is None else bare_body)
 
 
 def _classical_bytes(true: RGB, pixels: RGB, kind: str, tier: str, limit_bytes: int) -> int | None:

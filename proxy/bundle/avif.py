@@ -37,6 +37,16 @@ def strip(file: bytes) -> bytes:
     return payload
 
 
+def properties(file: bytes) -> bytes:
+    """The box of an AVIF `file` that says what its items are like: size, depth, coding, colours. Raises BundleError."""
+    top = dict(_boxes(file, 0, len(file)))
+    start, end = top.get(b"meta", (0, 0))
+    inner = dict(_boxes(file, start + 4, end))
+    if b"iprp" not in inner:
+        raise BundleError("not an AVIF file: no iprp box")
+    return file[slice(*inner[b"iprp"])]
+
+
 def size(obus: bytes) -> tuple[int, int]:
     """(width, height) in pixels, as the sequence header declares them. Raises BundleError."""
     return _sequence_header(obus).size

@@ -8,7 +8,7 @@ from mitmproxy import http
 
 from addons.downstream import Downstream
 from addons.pagetext import PageText
-from proxy import etag
+from proxy import bare, etag
 from proxy.bundle import MEDIA_TYPE
 from proxy.headers import Headers
 from proxy.ledger import Row
@@ -33,8 +33,8 @@ class FakeRestorer:
         self.asked.append(asked)
         return self.answer
 
-    async def recode(self, body: bytes, accept: str, original_type: str) -> tuple[bytes, str] | Failed:
-        self.asked.append((body, accept, original_type))
+    async def recode(self, body: bytes, media_type: str, accept: str, original: str) -> tuple[bytes, str] | Failed:
+        self.asked.append((body, media_type, accept, original))
         return self.answer if isinstance(self.answer, Failed) else (b"recoded", "image/jpeg")
 
 
@@ -341,8 +341,28 @@ async def test_a_file_that_the_browser_cannot_show_is_recoded() -> None:
     flow = await bench.run(request(Accept="image/png,*/*"), b"avif", Content_Type="image/avif")
     assert flow.response is not None and flow.response.content == b"recoded"
     assert flow.response.headers["content-type"] == "image/jpeg" and flow.response.headers["content-length"] == "7"
-    assert bench.restorer.asked == [(b"avif", "image/png,*/*", "image/jpeg")]
+    assert bench.restorer.asked == [(b"avif", "image/avif", "image/png,*/*", "image/jpeg")]
     assert [(row.decision, row.delivered_bytes) for row in bench.rows] == [("recoded", 7)]
+
+
+async def test_a_bare_file_gets_its_boxes_back_and_is_confirmed_like_others() -> None:
+    bench = Bench()
+    flow = await bench.run(request(), b"av1", Content_Type=bare.MEDIA_TYPE)
+    assert flow.response is not None and flow.response.content == b"recoded"
+    assert [asked[:2] for asked in bench.restorer.asked] == [(b"av1", bare.MEDIA_TYPE)]
+    (row,) = bench.rows
+    assert (row.decision, row.origin_bytes, row.delivered_bytes) == ("recoded", 5000, 7) and row.link_bytes < 2000
+    again = request(If_None_Match='W/"swb-x"')
+    bench.ask(again)
+    assert again.response is not None and again.response.status_code == 304
+
+
+async def test_a_bare_file_without_our_nonce_is_the_origins_and_no_image() -> None:
+    bench = Bench()
+    forged = format_info(Taken("f" * 16, "avif", 5, 1, "image/jpeg"))
+    flow = await bench.run(request(), b"av1", Content_Type=bare.MEDIA_TYPE, Sketchwire_Info=forged)
+    assert flow.response is not None and bench.restorer.asked == []
+    assert flow.response.headers["content-type"] == "application/octet-stream"
 
 
 async def test_a_file_that_cannot_be_recoded_is_fetched_again() -> None:
@@ -368,4 +388,4 @@ async def test_the_tier_and_what_can_be_recoded_are_told() -> None:
     flow = request()
     bench.ask(flow)
     told = parse_accept(flow.request.headers["Sketchwire-Accept"])
-    assert told is not None and told.tier == "economy" and told.formats == ("avif", "webp")
+    assert told is not None and told.tier == "economy" and told.formats == ("avif", "webp", "av1")

@@ -3,15 +3,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from mitmproxy import http
 from mitmproxy.test import taddons
 
 from addons.pagetext import PageText
 from addons.upstream import Upstream
+from proxy import bare
 from proxy.bundle import MEDIA_TYPE
 from proxy.config import UpstreamConfig
 from proxy.encode import Declined, Encoded, EncodeRequest
+from proxy.encode.classical import file_of
 from proxy.ledger import Row
 from proxy.negotiation import Skipped, Taken, parse_info
 from proxy.pages import PageMemory, words_digest
@@ -293,6 +296,25 @@ async def test_a_file_is_sent_with_its_own_head() -> None:
         info = parse_info(fields["sketchwire-info"])
         assert isinstance(info, Taken) and (info.mode, info.content_type) == ("avif", "image/jpeg")
         assert [(row.decision, row.mode, row.engine) for row in bench.rows] == [("recoded", "avif", "")]
+
+
+async def test_an_avif_file_crosses_without_its_boxes_where_that_is_welcome() -> None:
+    made = file_of(np.full((40, 48, 3), 90, np.uint8), "avif", 50)
+    for formats, sent in (("avif,webp,av1", bare.bared(made.body)), ("avif,webp", made.body)):
+        bench = Bench(lambda: Encoded(made.body, made.media_type, "avif", 48, 40, "chart"))
+        flow = request(Sketchwire_Accept=f"{ASKING};formats={formats}")
+        await bench.run(flow)
+        assert flow.response is not None and flow.response.content == sent
+        fields = flow.response.headers
+        assert fields["content-type"] == (bare.MEDIA_TYPE if sent != made.body else "image/avif")
+        assert fields["content-length"] == str(len(sent or b"")) and fields["etag"].startswith('W/"swd-')
+    assert len(bare.bared(made.body) or b"") < len(made.body) - 250
+
+
+async def test_an_origins_bare_file_is_not_ours() -> None:
+    bench, flow = Bench(), request(Sketchwire_Accept=ASKING)
+    await bench.run(flow, b"av1", Content_Type=bare.MEDIA_TYPE)
+    assert flow.response is not None and flow.response.headers["content-type"] == "application/octet-stream"
 
 
 async def test_the_network_and_the_browser_set_the_terms() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import skimage.data
 from aiohttp import web
 from multidict import CIMultiDict
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from proxy.bundle import MEDIA_TYPE
 
@@ -47,6 +47,21 @@ def alpha_png() -> bytes:
 
 
 @functools.cache
+def chart_png() -> bytes:
+    """A bar chart on a shaded ground, as PNG."""
+    image = Image.merge(
+        "RGB", [Image.linear_gradient("L").resize((480, 320)).point(lambda v, k=k: 140 + v // k) for k in (4, 3, 5)]
+    )
+    draw = ImageDraw.Draw(image)
+    for n, height in enumerate((90, 200, 140, 260, 180, 230)):
+        draw.rectangle((50 + 70 * n, 290 - height, 95 + 70 * n, 290), fill=(40, 90 + 20 * n, 160))
+        draw.text((55 + 70 * n, 295), f"Q{n}: {height}", fill="black")
+    draw.line((40, 20, 40, 290, 470, 290), fill="black", width=2)
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=1)
+    return out.getvalue()
+
+
 def animated_gif() -> bytes:
     frames = [Image.fromarray(skimage.data.coffee()).resize((120, 80)).rotate(angle) for angle in (0, 90)]
     out = io.BytesIO()
@@ -89,6 +104,7 @@ class Origin:
                 {"Digest": "sha-256=x", "Content-MD5": "x", "Accept-Ranges": "bytes"},
             ),
             "/broken.jpg": (photo()[:20_000], "image/jpeg", {}),
+            "/chart.png": (chart_png(), "image/png", {}),
             "/alpha.png": (alpha_png(), "image/png", {}),
             "/moving.gif": (animated_gif(), "image/gif", {}),
             "/pixel.gif": (b"GIF89a" + bytes(37), "image/gif", {}),

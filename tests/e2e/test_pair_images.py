@@ -8,10 +8,11 @@ import io
 import pytest
 from PIL import Image
 
+from proxy import bare
 from proxy.bundle import MEDIA_TYPE, Prompt
 from proxy.provenance import read_field
 from tests.e2e.conftest import Answer, Browse, World
-from tests.e2e.origin import PAGE, alpha_png, animated_gif, photo
+from tests.e2e.origin import PAGE, alpha_png, animated_gif, chart_png, photo
 from tests.e2e.runtime import COLOUR
 
 
@@ -120,6 +121,21 @@ async def test_alpha_crosses_the_link_smaller_and_comes_out_exact(world: World, 
     assert answer.headers["Cache-Control"] == "private, no-cache" and int(answer.headers["Content-Length"]) > 0
     assert not [name for name in answer.headers if name.lower().startswith("sketchwire")]
     again = await browse(world.http + "/alpha.png", Accept=accept, If_None_Match=answer.headers["ETag"])
+    assert again.status in (200, 304)
+
+
+@pytest.mark.parametrize("accept", ["image/avif,image/webp,*/*;q=0.8", "image/webp,*/*"])
+async def test_a_chart_is_a_file_that_crosses_without_its_boxes(world: World, browse: Browse, accept: str) -> None:
+    answer = await browse(world.http + "/chart.png", Accept=accept)
+    assert answer.type == accept.partition(",")[0], "not drawn"
+    with Image.open(io.BytesIO(answer.body)) as shown:
+        assert shown.size == Image.open(io.BytesIO(chart_png())).size
+    asking = f"v=1;engine=preview;nonce={'0' * 16};formats=avif,av1"
+    crossed = await browse(world.http + "/chart.png", via=world.upstream, Accept=accept, Sketchwire_Accept=asking)
+    assert crossed.type == bare.MEDIA_TYPE and bare.whole(crossed.body).endswith(crossed.body)
+    if answer.type == bare.WHOLE_TYPE:
+        assert answer.body == bare.whole(crossed.body)
+    again = await browse(world.http + "/chart.png", Accept=accept, If_None_Match=answer.headers["ETag"])
     assert again.status in (200, 304)
 
 
