@@ -34,7 +34,7 @@ log = logging.getLogger("sketchwire.encoded-cache")
 T = TypeVar("T")
 
 KEY_BYTES = 24
-ENCODER_VERSION = 2  # raise it when the encoder makes something else of the same image
+ENCODER_VERSION = 3  # raise it when the encoder makes something else of the same image
 _LASTING = frozenset(
     (
         Reason.TOO_SMALL,

@@ -12,11 +12,11 @@ written as below, too long or of another version, as None; strangers' headers mu
 `Sketchwire-Accept` travels downstream → upstream. It keeps the same value for a client while the process lives and the
 link keeps its class, so that HPACK sends it once; `modes` is absent when every mode is welcome, `tier` when upstream's
 is. `formats` are files that downstream can turn into something the browser shows, whatever the browser's own Accept
-says, and `av1` is AVIF without its boxes (`proxy.bare`); `link` is the class of the link as downstream measures it. `client` is a keyed hash of the client's address, for
-page context only. The nonce proves that an answer was made by the paired upstream proxy: upstream removes the field
-before the origin sees it, so that no origin can echo it. All four fields are removed before browsers and origins. The
-one field that browsers see, Sketchwire-Provenance (proxy.bundle.provenance), never crosses the link: downstream makes
-it, and each side removes any that comes.
+says, and `av1` is AVIF without its boxes (`proxy.bare`). `link` is the class of the link as downstream measures it.
+`client` is a keyed hash of the client's address, for page context only. The nonce proves that an answer was made by the
+paired upstream proxy: upstream removes the field before the origin sees it, so that no origin can echo it. All four
+fields are removed before browsers and origins. The one field that browsers see, Sketchwire-Provenance
+(proxy.bundle.provenance), never crosses the link: downstream makes it, and each side removes any that comes.
 """
 
 from __future__ import annotations
