@@ -69,6 +69,7 @@ from proxy.onboarding.choices import Choices
 from proxy.onboarding.site import Site
 from proxy.openfiles import raise_limit
 from proxy.pages import PageMemory
+from proxy.polish import Polisher
 from proxy.refetch import Refetcher
 from proxy.restore import Restorer
 from proxy.runtime_client import RuntimeClient
@@ -187,7 +188,9 @@ def run_upstream(
         encoded = _encoded_cache(role, state_dir / "encoded.sqlite")
         engine = RuntimeClient(role.runtime) if role.runtime else None
         captioner = Captioner(config.captions, state_dir) if config.captions.enabled else None
-        transformer = Transformer(role, pool, encoded, Verifier(engine, pool) if engine else None, captioner)
+        verifier = Verifier(engine, pool) if engine else None
+        polisher = Polisher(pool, encoded) if role.polish and role.encode_workers > 1 else None
+        transformer = Transformer(role, pool, encoded, verifier, captioner, polisher)
         loop_id = "sketchwire-" + hashlib.sha256((confdir / CA_FILE).read_bytes()).hexdigest()[:12]
         naming = _naming(config.ledger, state_dir)
         gallery = _gallery(config.ledger, state_dir, spool, naming)

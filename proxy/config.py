@@ -137,6 +137,10 @@ class UpstreamConfig:
         "Seconds until an image is answered with the best found by then, or passes unchanged.",
         _at_least(0.05),
     )
+    polish: bool = _option(
+        True,
+        "Whether files that are asked for again are searched for more slowly, while nobody waits: a tenth smaller.",
+    )
     encode_background_s: float = _option(
         10.0,
         "Seconds the search for an image may go on altogether, for the cache, after it was answered.",

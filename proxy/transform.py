@@ -27,6 +27,7 @@ from proxy.encoded_cache import EncodedCache
 from proxy.negotiation import Accept
 from proxy.pages import words_digest
 from proxy.policy import Limits, Reason, ResponseFacts, Skip, Take, Verdict, judge_body
+from proxy.polish import Polisher
 from proxy.sniff import may_move
 from proxy.tiers import Terms
 from proxy.verify import Verifier
@@ -92,12 +93,14 @@ class Transformer:
         cache: EncodedCache | None = None,
         verifier: Verifier | None = None,
         captioner: Captioner | None = None,
+        polisher: Polisher | None = None,
     ) -> None:
         self.limits = Limits(config.min_image_bytes, config.max_image_bytes, config.transform_private)
         self._config = config
         self._encoder = encoder
         self._verifier = verifier
         self._captioner = captioner
+        self._polisher = polisher
         self._breaker = Breaker()
         self._cache = cache or EncodedCache()
         self._under_way: dict[bytes, _Search] = {}
@@ -108,6 +111,8 @@ class Transformer:
         for task in searches:
             task.cancel()
         await asyncio.gather(*searches, return_exceptions=True)
+        if self._polisher is not None:
+            await self._polisher.close()
         await self._cache.close()
 
     def configure(self, config: UpstreamConfig) -> None:
@@ -132,6 +137,8 @@ class Transformer:
         """
         asked = asked or Terms(self._config.tier, ())
         began_s = time.monotonic()
+        if self._polisher is not None:
+            self._polisher.asked()
         codings = origin.headers.tokens("content-encoding")
         try:
             image = await asyncio.to_thread(decode, raw, codings, self.limits.max_bytes) if codings else raw
@@ -183,6 +190,8 @@ class Transformer:
         key = self._cache.key(request, engine)
         made = await self._cache.find(key)
         if made is not None:
+            if self._polisher is not None and isinstance(made, Encoded):
+                self._polisher.found(key, request, made, lasting)
             return replace(made, stage_ms={"cached": 0.0})
         search = self._under_way.get(key)
         if search is None:

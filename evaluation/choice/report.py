@@ -30,10 +30,11 @@ from proxy.bundle.preview import render
 from proxy.encode import Encoded, EncodeRequest, encode
 from proxy.encode.analyse import GENERATED, Kind
 from proxy.encode.choose import MAX_SHARE
-from proxy.encode.classical import AVIF, WEBP, File, finished, on_white, pixels_of, smallest, true_file
+from proxy.encode.classical import AVIF, WEBP, File, finished, on_white, pixels_of, smallest
 from proxy.encode.floor import DRAWN, FLOORS, SKETCH, Judge, calibration
 from proxy.encode.request import SALIENT
 from proxy.encode.source import open_full
+from proxy.encode.truefile import true_file
 from proxy.policy import Skip
 
 RGB = npt.NDArray[np.uint8]

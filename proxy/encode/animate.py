@@ -22,9 +22,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from proxy.encode.classical import LOSSLESS, TRUE_PLACES, File, on_white
+from proxy.encode.classical import LOSSLESS, File, on_white
 from proxy.encode.quality import worst_places
 from proxy.encode.request import BALANCED, ECONOMY, FAITHFUL
+from proxy.encode.truefile import TRUE_PLACES
 from proxy.policy import Reason, Skip
 
 RGBA = npt.NDArray[np.uint8]

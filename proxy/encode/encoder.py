@@ -51,12 +51,17 @@ from proxy.encode.salient.boxes import Box, rectangles, scaled
 from proxy.encode.salient.truth import as_true
 from proxy.encode.salient.verdict import may_be_logo, names_logo, verdict
 from proxy.encode.source import open_full, open_source
+from proxy.encode.truefile import true_file
 from proxy.encode.work import Clock, Work
 from proxy.policy import Reason, Skip
 
 EDGE_SHARE = 0.9
 MIN_AUTO_PIXELS = 64 * 64
-TRUE_PEOPLE = {ECONOMY: 0.85, BALANCED: 0.9, FAITHFUL: 0.95}  # of the faces in a crowd, all but the worst tenth
+TRUE_BOXES = {
+    ECONOMY: 0.85,
+    BALANCED: 0.9,
+    FAITHFUL: 0.95,
+}  # of faces in a crowd, lines of text: all but the worst tenth
 LOGOS = "logos"  # the detector that reads the page
 ANIMATION = "animation"  # the kind of what moves
 
@@ -109,9 +114,9 @@ def _automatic(work: Work) -> Encoded | Declined:
     must_be_true = _why_true(work)
     kind: str = work.analysis.kind
     rung: Rung | None = None
-    people: tuple[Box, ...] = ()
-    if isinstance(must_be_true, _Crowd):
-        why, kind, people = must_be_true.why, must_be_true.why.kind, must_be_true.people
+    boxes: tuple[Box, ...] = ()
+    if isinstance(must_be_true, _InPlaces):
+        why, kind, boxes = must_be_true.why, must_be_true.why.kind, must_be_true.boxes
     elif isinstance(must_be_true, Declined):
         why, kind = must_be_true, must_be_true.kind
     else:
@@ -129,7 +134,7 @@ def _automatic(work: Work) -> Encoded | Declined:
             rival = _rival(work, rung, bundled)
         if rival is not None or bundled is None or len(bundled.body) > limit:
             real = (why.reason is Reason.KIND and request.tier != FAITHFUL) or kind not in GENERATED
-            file = _file(work, real and not people, limit, people)
+            file = _file(work, real and not boxes, limit, boxes)
     choice = choose(
         len(request.data),
         len(bundled.body) if bundled else None,
@@ -146,7 +151,7 @@ def _automatic(work: Work) -> Encoded | Declined:
     return Declined(Reason.NO_GAIN, choice.detail, kind, clock.stage_ms)
 
 
-def _why_true(work: Work) -> Declined | _Crowd | Salient | None:
+def _why_true(work: Work) -> Declined | _InPlaces | Salient | None:
     """Why this image must travel as real pixels as a whole; else the crops that must, if there are any."""
     request, kind = work.request, work.analysis.kind
 
@@ -170,17 +175,17 @@ def _why_true(work: Work) -> Declined | _Crowd | Salient | None:
     other = verdict(work.analysis, findings, width, height)
     if other is not None:
         why = declined(f"{other.detail}: shown as real pixels", other.kind)
-        return _Crowd(why, findings.boxes) if other.kind is Kind.CROWD else why
+        return _InPlaces(why, findings.boxes) if other.in_places else why
     if findings.boxes and SALIENT not in request.modes:
         return Declined(Reason.NO_GAIN, "the receiver cannot paste crops", kind)
     return _crops(work, findings)
 
 
-class _Crowd(NamedTuple):
-    """A photograph with more faces than crops; `people` is where they and what else must be true were found."""
+class _InPlaces(NamedTuple):
+    """A photograph with more faces or larger text than crops are good for; what must be true is in `boxes`."""
 
     why: Declined
-    people: tuple[Box, ...]
+    boxes: tuple[Box, ...]
 
 
 def _called_logo(work: Work) -> bool:
@@ -222,7 +227,8 @@ def _transparent(request: EncodeRequest, why: Skip, clock: Clock) -> Encoded | D
     if isinstance(pixels, Skip):
         return Declined(pixels.reason, pixels.detail, stage_ms=clock.stage_ms)
     with clock.stage("classical"):
-        file = classical.true_file(pixels, request.formats, request.tier, int(MAX_SHARE * len(request.data)))
+        limit = int(MAX_SHARE * len(request.data))
+        file = true_file(pixels, request.formats, request.tier, limit, request.thorough)
     if file is None:
         return Declined(Reason.ALPHA, f"{why.detail}, and no file of it is smaller", stage_ms=clock.stage_ms)
     height, width = pixels.shape[:2]
@@ -239,9 +245,9 @@ def _moving(request: EncodeRequest, clock: Clock) -> Encoded | Declined:
     return Encoded(file.body, file.media_type, file.format, width, height, ANIMATION, None, clock.stage_ms)
 
 
-def _file(work: Work, real: bool, limit_bytes: int, people: Sequence[Box] = ()) -> classical.File | None:
+def _file(work: Work, real: bool, limit_bytes: int, boxes: Sequence[Box] = ()) -> classical.File | None:
     """The smallest file that the receiver can show: true in every place where `real`, else above the tier's floor, and
-    true where `people` are.
+    true in the `boxes`.
     """
     request, source = work.request, work.source
     if not classical.available(request.formats):
@@ -251,11 +257,11 @@ def _file(work: Work, real: bool, limit_bytes: int, people: Sequence[Box] = ()) 
     if isinstance(full, Skip):
         return None
     if real:
-        return classical.true_file(full, request.formats, request.tier, limit_bytes)
-    places = [(slice(max(0, int(b.top)), ceil(b.bottom)), slice(max(0, int(b.left)), ceil(b.right))) for b in people]
+        return true_file(full, request.formats, request.tier, limit_bytes, request.thorough)
+    places = [(slice(max(0, int(b.top)), ceil(b.bottom)), slice(max(0, int(b.left)), ceil(b.right))) for b in boxes]
 
     def good(pixels: npt.NDArray[np.uint8]) -> bool:
-        if places and worst_of(source.rgb, pixels, places) < TRUE_PEOPLE[request.tier]:
+        if places and worst_of(source.rgb, pixels, places) < TRUE_BOXES[request.tier]:
             return False
         return work.judge.headroom(work.judge.measured(pixels)) >= 0
 

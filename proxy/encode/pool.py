@@ -73,6 +73,11 @@ class EncoderPool:
         await asyncio.gather(*self._starting, return_exceptions=True)
         await asyncio.gather(*(worker.stop() for worker in self._workers))
 
+    @property
+    def free(self) -> int:
+        """How many images could be begun at once."""
+        return self._idle.qsize()
+
     async def encode(self, request: EncodeRequest) -> Encoded | Declined:
         """The answer to `request`, at the latest after the deadline, waiting included."""
         answer = await self._answer(request)

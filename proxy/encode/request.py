@@ -29,7 +29,8 @@ class EncodeRequest:
     `logo` says that the page calls the image one, so that it is sent whole if logos are among them; `named_logo`, that
     words about it do, which counts for flat pictures. `face_weights` is the file of a YuNet model to find faces with,
     instead of the detector that the extra `detect` installs. With `shortlist`, auto's bundle comes with the next
-    cheaper and the next dearer one and the best file, for a caller who can measure what the engine draws.
+    cheaper and the next dearer one and the best file, for a caller who can measure what the engine draws. `thorough`
+    takes several times as long to make files smaller.
     """
 
     data: bytes
@@ -50,6 +51,7 @@ class EncodeRequest:
     named_logo: bool = False
     face_weights: str | None = None
     shortlist: bool = False
+    thorough: bool = False
 
     def __post_init__(self) -> None:
         if self.mode != AUTO and self.mode not in BUNDLE_MODES:
@@ -64,7 +66,7 @@ class Encoded:
     `height_px`.
 
     `score` is the VGG16 similarity that is expected of what the browser will show (`proxy.encode.floor`); None if it
-    was not estimated.
+    was not estimated. What is `polished` was searched for thoroughly.
     """
 
     body: bytes
@@ -76,6 +78,7 @@ class Encoded:
     score: float | None = None
     stage_ms: Mapping[str, float] = field(default_factory=dict)
     shortlist: Shortlist | None = None
+    polished: bool = False
 
 
 @dataclass(frozen=True, slots=True)

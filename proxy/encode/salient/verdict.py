@@ -26,10 +26,13 @@ _LOGO_FLAT = 0.4  # photographs of badges are photographs
 
 
 class Verdict(NamedTuple):
-    """What the image is called instead of a photograph, and why."""
+    """What the image is called instead of a photograph, and why. `in_places`: only what was found must be true, for the
+    rest is a photograph.
+    """
 
     kind: Kind
     detail: str
+    in_places: bool = False
 
 
 def verdict(analysis: Analysis, findings: Findings, width_px: int, height_px: int) -> Verdict | None:
@@ -38,12 +41,13 @@ def verdict(analysis: Analysis, findings: Findings, width_px: int, height_px: in
     texts, codes, faces = (findings.of(k) for k in (SalientKind.TEXT, SalientKind.CODE, SalientKind.FACE))
     text_share = sum(box.area for box in texts) / area
     if len(texts) >= TEXT_LINES or text_share >= TEXT_SHARE:
-        return Verdict(Kind.TEXT, f"{len(texts)} lines of text on {text_share:.0%} of the image")
+        few = len(texts) < TEXT_LINES and analysis.rendered < RENDERED_WITH_TEXT  # of many, some are missed
+        return Verdict(Kind.TEXT, f"{len(texts)} lines of text on {text_share:.0%} of the image", few)
     code_share = sum(box.area for box in codes) / area
     if code_share >= CODE_SHARE:
         return Verdict(Kind.CODE, f"a code on {code_share:.0%} of the image")
     if len(faces) >= CROWD_FACES:
-        return Verdict(Kind.CROWD, f"{len(faces)} faces")
+        return Verdict(Kind.CROWD, f"{len(faces)} faces", True)
     small = max(width_px, height_px) < SMALL_PX
     least = RENDERED_WITH_TEXT if texts else RENDERED_SMALL if small else RENDERED
     if analysis.rendered >= least and not faces:

@@ -17,9 +17,9 @@ from proxy.encode.classical import (
     pixels_of,
     rival,
     smallest,
-    true_file,
 )
-from proxy.encode.quality import worst_places
+from proxy.encode.quality import worst_of, worst_places
+from proxy.encode.truefile import next_quality, true_file
 from proxy.policy import Reason
 
 Pixels = npt.NDArray[np.uint8]
@@ -60,6 +60,42 @@ def test_alpha_comes_back_exactly_in_every_format(kind: str, coffee: Pixels) -> 
     file = true_file(pixels, (kind,), "balanced", 10**7)
     assert file is not None and file.format == kind
     assert np.array_equal(pixels_of(file)[..., 3], pixels[..., 3])
+
+
+def test_a_thorough_search_is_as_sharp_in_fewer_bytes(coffee: Pixels) -> None:
+    screen = coffee.copy()
+    ImageDraw.Draw(shown := Image.fromarray(screen)).multiline_text((20, 20), "Lorem ipsum dolor\n" * 12, fill="white")
+    quick, slow = (true_file(np.asarray(shown), ("avif",), "balanced", 10**6, thorough) for thorough in (False, True))
+    assert quick is not None and slow is not None and len(slow.body) < len(quick.body)
+    assert worst_places(np.asarray(shown), pixels_of(slow)) >= 0.88
+
+
+@pytest.mark.parametrize(
+    ("tried", "expected"),
+    [
+        ({40: 0.885}, None),  # near enough
+        ({40: 0.86}, 44),
+        ({40: 0.86, 44: 0.90}, 43),  # by the slope between them
+        ({40: 0.92}, 35),
+        ({28: 0.95}, 26),  # the least
+        ({26: 0.95}, None),
+        ({43: 0.87, 44: 0.95}, None),  # nothing between
+        ({94: 0.5}, None),
+        ({90: 0.5}, 94),
+        ({40: 0.5}, 94),
+        ({40: 0.879, 46: 0.86}, 52),  # going up helps little: at least a step
+    ],
+)
+def test_the_next_quality_is_interpolated(tried: dict[int, float], expected: int | None) -> None:
+    assert next_quality(tried, 0.88, 26, 0.01) == expected
+
+
+def test_the_worst_of_some_places(coffee: Pixels) -> None:
+    smeared = coffee.copy()
+    smeared[100:140, 100:140] = smeared[100:140, 100:140].mean()
+    places = [(slice(y, y + 30), slice(5, 35)) for y in range(0, 300, 30)]
+    assert worst_of(coffee, smeared, places) == pytest.approx(1.0, abs=1e-5) and worst_of(coffee, smeared, []) == 1.0
+    assert worst_of(coffee, smeared, [*places, (slice(100, 140), slice(100, 140)), (slice(105, 130),) * 2]) < 0.7
 
 
 def test_flat_graphics_are_sharp_in_every_place() -> None:
