@@ -9,7 +9,8 @@ Refuses: nothing; a way that does not work is told and left out.
 gives the encoder less time, so that on a slow machine some pictures cross as they are. The page loader asks as browsers
 do over HTTP/1.1; `chromium` is a real one, and has a first contentful paint. Pictures are shrunk to 1024 px and are
 JPEG at quality 85. Warm means that the page was loaded over the same proxies before it is measured, by a browser with
-nothing stored; cold is that first load, told apart. With a loss, `lossy.py` models TCP.
+nothing stored; cold is that first load, told apart. With `--settle` it was loaded twice, and upstream had that long to
+polish its files. With a loss, `lossy.py` models TCP.
 """
 
 from __future__ import annotations
@@ -65,9 +66,17 @@ async def first(way: Way, page: int, per_page: int) -> Load:
     raise AssertionError
 
 
-async def measure(way: Way, pages: int, per_page: int, rounds: int, loaders: list[str]) -> dict[str, Any]:
-    """The first load of each page, and by loader the later ones with their medians."""
+async def measure(
+    way: Way, pages: int, per_page: int, rounds: int, loaders: list[str], settle_s: float = 0.0
+) -> dict[str, Any]:
+    """The first load of each page, and by loader the later ones with their medians. With `settle_s`, each page is
+    loaded once more after the first load, and that long is waited, so that upstream can polish its files.
+    """
     cold = [await first(way, page, per_page) for page in range(pages)]
+    if settle_s:
+        for page in range(pages):
+            await loader.load(way, page, per_page)
+        await asyncio.sleep(settle_s)
     told: dict[str, Any] = {"cold": [asdict(each) for each in cold]}
     for name in loaders:
         loads = [await LOADERS[name](way, page, per_page) for _ in range(rounds) for page in range(pages)]
@@ -130,6 +139,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, help="default 2; quick: 1")
     parser.add_argument("--per-page", type=int, default=20)
     parser.add_argument("--rounds", type=int, help="default 5; quick: 1")
+    parser.add_argument("--settle", type=float, default=0.0, help="seconds for polishing after a second load")
     parser.add_argument("--quick", action="store_true", help="a small set, to see that everything works")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
@@ -150,7 +160,8 @@ def main() -> None:
                 size = make_pages(folder, options.pictures, pages, options.per_page)
                 try:
                     with way_to(folder, joint, shape, QUICK_ENCODE_S if quick else ENCODE_S) as way:
-                        found[joint] = asyncio.run(measure(way, pages, options.per_page, rounds, loaders))
+                        settle_s = options.settle if joint in ("chain", "link") else 0.0
+                        found[joint] = asyncio.run(measure(way, pages, options.per_page, rounds, loaders, settle_s))
                 except TROUBLE as error:
                     print(f"{shape}, {joint}: not measured: {error or type(error).__name__}", flush=True)
                     continue

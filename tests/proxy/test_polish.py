@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from dataclasses import dataclass, field, replace
+
+from PIL import Image, ImageDraw
 
 from proxy.bundle import MEDIA_TYPE
 from proxy.config import UpstreamConfig
 from proxy.encode import Declined, Encoded, EncodeRequest
+from proxy.encode.pool import EncoderPool
 from proxy.encoded_cache import EncodedCache, parts_of, result_of
+from proxy.negotiation import Accept
 from proxy.policy import Reason
 from proxy.polish import WAITING_BYTES, Polisher
 from proxy.tiers import Terms
@@ -108,6 +113,25 @@ async def test_a_defect_ends_nothing() -> None:
     key = offered(polisher, data=b"another image")
     await until(lambda: cache.get(key))
     await polisher.close()
+
+
+async def test_with_real_encoders() -> None:
+    out, asking = io.BytesIO(), Accept("sketch@01234567", "0123456789abcdef")
+    drawing = ImageDraw.Draw(image := Image.radial_gradient("L").resize((360, 240)).convert("RGB"))
+    drawing.multiline_text((10, 10), "The quick brown fox\n" * 14, fill=(255, 240, 90))
+    image.save(out, "PNG")
+    origin, terms = came(Content_Type="image/png"), Terms("balanced", ("avif",))
+    async with EncoderPool(2, 60.0) as pool:
+        cache = EncodedCache()
+        polisher = Polisher(pool, cache, 0.05)
+        transformer = Transformer(UpstreamConfig(encode_deadline_s=60.0), pool, cache, polisher=polisher)
+        first, again = [await transformer.transform(origin, out.getvalue(), asking, Words(), terms) for _ in range(2)]
+        assert first.encoded is not None and first.encoded.media_type == "image/avif"
+        assert again.encoded is not None and again.encoded.body == first.encoded.body
+        await until(lambda: polisher.saved_bytes > 0, 60.0)
+        last = await transformer.transform(origin, out.getvalue(), asking, Words(), terms)
+        assert last.encoded is not None and len(last.encoded.body) < len(first.encoded.body)
+        await transformer.close()
 
 
 def test_it_is_known_after_a_restart_which_are_done() -> None:
