@@ -46,7 +46,7 @@ def train(
     lpips: Annotated[float, typer.Option(help="Weight of the LPIPS loss.")] = 0.3,
     dists: Annotated[float, typer.Option(help="Weight of the DISTS loss.")] = 0.3,
     pixels: Annotated[float, typer.Option(help="Weight of the pixel loss.")] = 0.5,
-    calm: Annotated[float, typer.Option(help="Weight of the loss for ripples in smooth places.")] = 3.0,
+    calm: Annotated[float, typer.Option(help="Weight of the loss for ripples in smooth places.")] = 0.0,
     half_size_share: Annotated[float, typer.Option(help="Share of the steps that look at the half-size copy.")] = 0.6,
     average: Annotated[float, typer.Option(help="Decay of the averaged weights.")] = 0.99,
     width: Annotated[int, typer.Option(help="Channels at 1/4 of the size.")] = 64,

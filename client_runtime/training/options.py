@@ -14,7 +14,9 @@ from client_runtime.engines.sketch.network import Shape
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How often each way of conditioning is shown. Scales divide the size; `palette` and `blind` have no thumbnail."""
+    """How often each way of conditioning is shown. Scales divide the size; `palette` and `blind` have no thumbnail.
+    `anywhere` is the share of crops that are not chosen for their liveliness.
+    """
 
     scales: tuple[float, ...] = (2, 3, 4, 6, 8)
     scale_weights: tuple[float, ...] = (0.18, 0.30, 0.36, 0.05, 0.03)
@@ -26,7 +28,7 @@ class Mix:
     crops: float = 0.08
     full_chroma: float = 0.1
     shrink: float = 0.3
-    anywhere: float = 0.3
+    anywhere: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Losses:
 
     pixels: float = 0.5
     colours: float = 1.0
-    calm: float = 3.0
+    calm: float = 0.0
     lpips: float = 0.3
     dists: float = 0.3
     adversary: float = 0.0

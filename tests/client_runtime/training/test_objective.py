@@ -18,7 +18,7 @@ def test_equal_pictures_cost_nothing_and_others_do(perception: Path) -> None:
         same = verdict(true, true, view, vgg, distances, None, Losses())
         assert same.terms["lpips"] < 1e-6 and same.terms["dists"].abs() < 1e-4 and same.terms["colours"] == 0
         drawn = (true + 0.2 * torch.randn_like(true)).requires_grad_()
-        other = verdict(drawn, true, view, vgg, distances, Adversary(), Losses(adversary=0.1))
+        other = verdict(drawn, true, view, vgg, distances, Adversary(), Losses(adversary=0.1, calm=1.0))
         assert all(other.terms[name] > same.terms[name] for name in ("pixels", "colours", "lpips", "dists"))
         other.loss.backward()
         assert drawn.grad is not None and torch.isfinite(drawn.grad).all() and drawn.grad.abs().sum() > 0
