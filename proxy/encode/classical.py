@@ -34,6 +34,7 @@ LOWEST, HIGHEST = 3, 75
 _TRIES = 5
 _FINISHING = 1.1  # what the search speed costs in bytes at most, about
 _FITTINGS = 3
+_SMALL_PX = 128 * 128
 WEBP_MAX_SIDE_PX = 16_383
 
 
@@ -133,9 +134,10 @@ def finished(file: File, pixels: Pixels) -> File:
 def rival(rgb: Pixels, limit_bytes: int, good_enough: GoodEnough) -> File | None:
     """A classical file of at most `limit_bytes` that is `good_enough`, or None: what makes a bundle pointless.
 
-    AVIF at the lowest quality settles it for most images: it is too large.
+    AVIF at the lowest quality settles it for most images: it is too large, and only of small ones is WebP smaller.
     """
-    for kind in (AVIF, WEBP):
+    kinds = (AVIF, WEBP) if rgb.shape[0] * rgb.shape[1] <= _SMALL_PX else (AVIF,)
+    for kind in kinds:
         file = _largest_within(rgb, kind, int(limit_bytes * (_FINISHING if kind == AVIF else 1)))
         for _ in range(_FITTINGS):
             if file is None or not good_enough(pixels_of(file)):

@@ -7,6 +7,7 @@ above it, the highest is returned with its estimate.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ LADDER = (
     *((2, 14), (2, 18), (2, 22), (2, 26), (2, 30), (2, 35), (2, 41), (2, 48), (2, 56)),
 )
 START = 8
+RUNG_HEADROOM = 0.028  # that one rung is worth at most, near START: a higher jump would rarely pass over one that does
 TEXT_ENGINES = frozenset(("diffusion",))
 
 
@@ -60,7 +62,8 @@ def climb(work: Work, salient: Salient | None) -> Rung:
             step -= 1
     else:
         while step < len(LADDER) - 1:
-            step += 1
+            short = -work.judge.headroom(tried[step])
+            step = min(step + max(1, ceil(short / RUNG_HEADROOM)), len(LADDER) - 1)
             if passes(step):
                 break
     divisor, quality = LADDER[step]

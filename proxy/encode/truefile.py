@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import ceil
 
+import cv2
 import numpy as np
 
 from proxy.encode.classical import (
@@ -44,6 +45,7 @@ _TRIES, _NEAR = 3, 0.010  # files, and how far above what is asked is near enoug
 _UNEVEN_FROM, _UNEVEN_SPARED, _UNEVEN_TRIES = 50, 11, 2  # the even quality from which it is tried, and how far below
 _SLOWER, _SLOWEST, _SLOWER_SPARED = 2, 5, 4  # speeds of a thorough search, and the quality they spare
 _THOROUGH_TRIES, _THOROUGH_NEAR = 4, 0.004
+_LOSSLESS_SHARE = 0.2  # of a quick PNG's bytes, at least; 0.5 to 0.7 for most images
 _RISE, _LEAST_RISE = 0.007, 0.002  # of the worst places' similarity for one more of quality
 _AIM = 0.002  # above what is asked
 
@@ -56,12 +58,20 @@ def true_file(
     if AVIF in kinds and pixels.shape[2] == 3:
         kinds = [kind for kind in kinds if kind != WEBP]  # its lossy files are larger, where there is no alpha
     found = [file for kind in kinds if (file := lossy(pixels, kind, tier, thorough)) is not None]
-    if WEBP in formats and max(pixels.shape[:2]) <= WEBP_MAX_SIDE_PX:
-        found.append(file_of(pixels, WEBP, LOSSLESS))
-    if JXL in available(formats):
-        found.append(file_of(pixels, JXL, LOSSLESS))
+    if _may_be_smaller_lossless(pixels, found):
+        if WEBP in formats and max(pixels.shape[:2]) <= WEBP_MAX_SIDE_PX:
+            found.append(file_of(pixels, WEBP, LOSSLESS))
+        if JXL in available(formats):
+            found.append(file_of(pixels, JXL, LOSSLESS))
     best = min(found, key=lambda file: len(file.body), default=None)
     return best if best is not None and len(best.body) <= limit_bytes else None
+
+
+def _may_be_smaller_lossless(pixels: Pixels, found: Sequence[File]) -> bool:
+    """Whether a lossless file could be smaller than those `found`, by a quick PNG: for what came as JPEG it cannot."""
+    least = min((len(file.body) for file in found), default=0)
+    quick = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+    return not found or _LOSSLESS_SHARE * len(quick) < least
 
 
 def lossy(pixels: Pixels, kind: str, tier: str, thorough: bool = False) -> File | None:
