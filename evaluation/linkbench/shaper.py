@@ -111,13 +111,24 @@ class Pipe(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The reader behind us is slow: so is the other end."""
         if self.other is not None:
-            self.other._blocked = True
+            self.other.pause()
 
     def resume_writing(self) -> None:
         """It reads on."""
         if self.other is not None:
-            self.other._blocked = False
-            self.other._arm()
+            self.other.resume()
+
+    def pause(self) -> None:
+        """Nothing goes out: the other end is not connected, or slow."""
+        self._blocked = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def resume(self) -> None:
+        """What waits goes out."""
+        self._blocked = False
+        self._arm()
 
     def _press(self) -> None:
         """Slow the sender down."""
@@ -195,6 +206,7 @@ class Shaper:
         """Connect the far side of a connection that came."""
         far = Pipe(self.down, 0.0)
         near.other, far.other = far, near
+        near.pause()
         self.connections += 1
         try:
             await asyncio.get_running_loop().create_connection(lambda: far, self.host, self.port)
@@ -202,6 +214,7 @@ class Shaper:
             if near.transport is not None:
                 near.transport.abort()
             return
+        near.resume()
         self.pairs = [pair for pair in self.pairs if pair[0].transport and not pair[0].transport.is_closing()]
         self.pairs.append((near, far))
 
