@@ -92,10 +92,8 @@ class Gallery:
         original = self._spool.get(exchange.key, time.monotonic())
         if original is None or original.headers.get("content-encoding"):
             return
-        sent_bytes = len(sent)
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if media_type == bare.MEDIA_TYPE:
-            sent, media_type = bare.whole(sent), bare.WHOLE_TYPE
+        shown, media_type = bare.arrived(sent, media_type)
         facts = Facts(
             time_s=row.time_s,
             quality=row.quality,
@@ -105,9 +103,9 @@ class Gallery:
             width_px=row.width_px,
             height_px=row.height_px,
             origin_bytes=row.origin_bytes,
-            sent_bytes=sent_bytes,
+            sent_bytes=len(sent),
         )
-        work = self._keep(facts, original.body, sent, self._name(flow.client_conn, flow))
+        work = self._keep(facts, original.body, shown, self._name(flow.client_conn, flow))
         self._making = asyncio.get_running_loop().create_task(work)
 
     async def _keep(self, facts: Facts, original: bytes, sent: bytes, subscriber: str) -> None:

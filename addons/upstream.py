@@ -27,7 +27,7 @@ from proxy.bundle import MEDIA_TYPE
 from proxy.encode import Encoded
 from proxy.headers import Headers
 from proxy.identity import Identity
-from proxy.negotiation import ACCEPT, ORIGINAL, WORDS, Accept, Skipped, Taken, parse_accept, parse_words
+from proxy.negotiation import ACCEPT, ORIGINAL, WORDS, Skipped, Taken, parse_accept, parse_words
 from proxy.pages import address_says_logo
 from proxy.policy import Reason, RequestFacts, ResponseFacts, Skip, Take, Verdict, judge_head
 from proxy.ranges import Span, Unsatisfiable, parse_range
@@ -150,7 +150,7 @@ class Upstream:
         if came.status == 304:
             headers = rewrite.with_our_tag(headers, exchange.back)
         origin = exchange.origin = ResponseFacts(came.status, headers)
-        foreign = came.headers.media_type() in (MEDIA_TYPE, bare.MEDIA_TYPE)
+        foreign = came.headers.media_type() in rewrite.OUR_TYPES
         verdict = exchange.verdict = Skip(Reason.FOREIGN_BUNDLE) if foreign else self._judge(exchange, origin)
         if isinstance(verdict, Skip) and exchange.accept is not None and came.status == 200 and _is_image(origin):
             headers = rewrite.announced(headers, Skipped(verdict.reason))
@@ -195,15 +195,14 @@ class Upstream:
             assert isinstance(outcome.verdict, Skip)
             adapt.set_response(response, rewrite.announced(origin.headers, Skipped(outcome.verdict.reason)), raw)
         else:
-            body, mode = outcome.encoded.body, outcome.encoded.mode
+            made = outcome.encoded
             content_type = origin.headers.media_type()
-            info = Taken(accept.nonce, mode, len(raw), round(outcome.encode_ms), content_type, outcome.kind)
+            info = Taken(accept.nonce, made.mode, len(raw), round(outcome.encode_ms), content_type, outcome.kind)
             self._spool.put(exchange.key, Original(origin.headers, raw), time.monotonic())
-            head = _made_head(origin.headers, outcome.encoded, info)
-            small = bare.bared(body) if _bare_is_welcome(outcome.encoded, accept) else None
-            if small is not None:
-                head, body = rewrite.bare_head(head, len(small)), small
-            adapt.set_response(response, head, body)
+            body, media_type = made.body, made.media_type
+            if bare.FORMAT in accept.formats:
+                body, media_type = bare.crossing(body, media_type)
+            adapt.set_response(response, _made_head(origin.headers, made, media_type, len(body), info), body)
         row = upstream_row(exchange, origin, adapt.response_head_bytes(response), len(response.raw_content or b""))
         self._accounts.enter(with_outcome(row, exchange, outcome, len(raw)), exchange.started_s, outcome.stage_ms)
 
@@ -216,15 +215,12 @@ class Upstream:
         return Words(words, exchange.words_digest, logo or self._pages.is_logo(client, url))
 
 
-def _made_head(origin: Headers, made: Encoded, info: Taken) -> Headers:
+def _made_head(origin: Headers, made: Encoded, media_type: str, body_bytes: int, info: Taken) -> Headers:
+    """The head of what crosses for `made`, `body_bytes` of `media_type`."""
     if made.media_type == MEDIA_TYPE:
-        return rewrite.bundle_head(origin, len(made.body), info)
+        return rewrite.bundle_head(origin, body_bytes, info)
     tag = etag.local(hashlib.sha256(made.body).digest())
-    return rewrite.file_head(origin, made.media_type, len(made.body), tag, info)
-
-
-def _bare_is_welcome(made: Encoded, accept: Accept) -> bool:
-    return made.media_type == bare.WHOLE_TYPE and bare.FORMAT in accept.formats
+    return rewrite.file_head(origin, media_type, body_bytes, tag, info)
 
 
 def _is_image(origin: ResponseFacts) -> bool:

@@ -17,6 +17,17 @@ WHOLE_TYPE = "image/avif"
 MAX_BYTES = 512 * 1024  # the boxes of larger files are not worth holding them
 
 
+def crossing(body: bytes, media_type: str) -> tuple[bytes, str]:
+    """(what crosses the link for a body, its media type): AVIF without its boxes, all else as it is."""
+    obus = bared(body) if media_type == WHOLE_TYPE else None
+    return (body, media_type) if obus is None else (obus, MEDIA_TYPE)
+
+
+def arrived(body: bytes, media_type: str) -> tuple[bytes, str]:
+    """(what was sent, its media type), from what `crossing` made of it. Raises ValueError."""
+    return (whole(body), WHOLE_TYPE) if media_type == MEDIA_TYPE else (body, media_type)
+
+
 def bared(file: bytes) -> bytes | None:
     """The AV1 data of an AVIF `file`; None where its boxes say more than `whole` would write."""
     if len(file) > MAX_BYTES:

@@ -145,8 +145,7 @@ class Restorer:
     async def recode(self, body: bytes, media_type: str, accept: str, original_type: str) -> tuple[bytes, str] | Failed:
         """(a classical file, or a bare one, as a file that the browser shows, its media type)."""
         try:
-            if media_type == bare.MEDIA_TYPE:
-                body, media_type = bare.whole(body), bare.WHOLE_TYPE
+            body, media_type = bare.arrived(body, media_type)
             if not needed(media_type, accept):
                 return body, media_type
             async with self._drawing:

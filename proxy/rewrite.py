@@ -44,6 +44,7 @@ _KEPT = frozenset(
         "x-content-type-options",
     )
 )
+OUR_TYPES = frozenset((MEDIA_TYPE, bare.MEDIA_TYPE))
 _FOR_THIS_PROXY = frozenset(("proxy-authorization", "proxy-connection"))
 _ONE_HOP = frozenset(("keep-alive", "proxy-connection"))
 _CONNECTION_WORDS = frozenset(("close", "keep-alive"))
@@ -59,7 +60,7 @@ _VALIDATORS = frozenset(("accept-ranges", "content-digest", "content-md5", "dige
 def neutralised(headers: Headers) -> Headers:
     """An origin's answer without our fields, and with our media types replaced: only the paired proxy speaks them."""
     clean = end_to_end(headers.without((), PREFIX))
-    if clean.media_type() not in (MEDIA_TYPE, bare.MEDIA_TYPE):
+    if clean.media_type() not in OUR_TYPES:
         return clean
     return clean.without(("content-type",)).adding(("Content-Type", NEUTRAL_TYPE))
 
@@ -129,12 +130,6 @@ def file_head(origin: Headers, media_type: str, body_bytes: int, tag: str, info:
         ("ETag", etag.wrap(origin.get("etag")) or tag),
     )
     return announced(origin.only(_KEPT).adding(*ours), info)
-
-
-def bare_head(file: Headers, body_bytes: int) -> Headers:
-    """The head of an AVIF file without its boxes, from the `file`'s own."""
-    ours = (("Content-Type", bare.MEDIA_TYPE), ("Content-Length", str(body_bytes)))
-    return file.without(("content-type", "content-length")).adding(*ours)
 
 
 def shown_head(

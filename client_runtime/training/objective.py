@@ -69,8 +69,9 @@ def verdict(
     terms = {
         "pixels": torch.sqrt(difference**2 + 1e-6).mean(),
         "colours": functional.avg_pool2d(difference, 16).abs().mean(),
-        "calm": unrest(difference, true),
     }
+    if weights.calm > 0:
+        terms["calm"] = unrest(difference, true)
     seen = view.of(drawn)
     ours = vgg(seen, view.stages)
     with torch.no_grad():

@@ -90,7 +90,8 @@ class Samples(Dataset[Sample]):
         """
         side = self._crop_px
         rows, columns = (image.shape[0] - side) // 2 + 1, (image.shape[1] - side) // 2 + 1
-        count = 1 if random.random() < self._mix.anywhere else _PLACES
+        anywhere = self._mix.anywhere > 0 and random.random() < self._mix.anywhere
+        count = 1 if anywhere else _PLACES
         places = [(2 * int(random.integers(0, rows)), 2 * int(random.integers(0, columns))) for _ in range(count)]
         return max((_liveliness(image[top : top + side, left : left + side]), top, left) for top, left in places)
 

@@ -24,18 +24,15 @@ from evaluation.choice.candidates import REFERENCE, Draw, cropped, thumbnail_bun
 from evaluation.choice.dataset import Example, pixels
 from evaluation.codecs import Coded
 from evaluation.metrics.measure import Measure
-from proxy.bare import WHOLE_TYPE, bared
+from proxy.bare import crossing
 from proxy.bundle import MEDIA_TYPE, unpack
 from proxy.bundle.preview import render
-from proxy.encode import Encoded, EncodeRequest, encode
-from proxy.encode.analyse import GENERATED, Kind
+from proxy.encode import Declined, Encoded, EncodeRequest, encode
+from proxy.encode.analyse import GENERATED
 from proxy.encode.choose import MAX_SHARE
 from proxy.encode.classical import AVIF, WEBP, File, finished, on_white, pixels_of, smallest
 from proxy.encode.floor import DRAWN, FLOORS, SKETCH, Judge, calibration
 from proxy.encode.request import SALIENT
-from proxy.encode.source import open_full
-from proxy.encode.truefile import true_file
-from proxy.policy import Skip
 
 RGB = npt.NDArray[np.uint8]
 FORMATS = (AVIF, WEBP)
@@ -122,7 +119,7 @@ def one(example: Example, draw: Draw, tier: str, measures: tuple[Measure, Measur
     cpu_ms = (time.process_time() - began) * 1000
     shown, sent, auto_bytes = true, "original", origin_bytes
     if isinstance(answer, Encoded):
-        sent, auto_bytes = answer.mode, _crossing_bytes(answer)
+        sent, auto_bytes = answer.mode, len(crossing(answer.body, answer.media_type)[0])
         shown = _shown(answer, draw)
     whole, middle = measures
     whole.against(true)
@@ -134,13 +131,8 @@ def one(example: Example, draw: Draw, tier: str, measures: tuple[Measure, Measur
         if min(true.shape[:2]) >= 2 * MIN_LPIPS_PX:
             at_half = render(thumbnail_bundle(true, *REFERENCE))
             reference = middle(cropped(at_half), ("lpips_vgg",))["lpips_vgg"]
-    full = open_full(example.served, request.max_pixels)
-    assert not isinstance(full, Skip)
     limit = int(MAX_SHARE * origin_bytes)
-    if answer.kind == Kind.CROWD and isinstance(answer, Encoded):
-        classical: int | None = len(answer.body)  # it is that file, with its boxes
-    else:
-        classical = _classical_bytes(true, full, answer.kind, tier, limit)
+    classical = _classical_bytes(true, answer, tier, limit)
     bundle = _bundle_bytes(request, answer)
     others = classical or origin_bytes, bundle if bundle and bundle <= limit else origin_bytes
     named = example.name, answer.kind or "alpha", sent
@@ -179,19 +171,10 @@ def _shown(answer: Encoded, draw: Draw) -> RGB:
     return on_white(pixels_of(File(answer.mode, answer.body, 0)))
 
 
-def _crossing_bytes(answer: Encoded) -> int:
-    """The body's bytes on the link, where AVIF files leave their boxes behind."""
-    bare_body = bared(answer.body) if answer.media_type == WHOLE_TYPE else None
-    return len(answer.body if bare_body is None else bare_body)
-
-
-def _classical_bytes(true: RGB, pixels: RGB, kind: str, tier: str, limit_bytes: int) -> int | None:
-    """The smallest AVIF or WebP file at the floor, true in every place where the image must be, as auto's are; `pixels`
-    are `true` with their alpha.
-    """
-    if kind not in GENERATED:
-        file = true_file(pixels, FORMATS, tier, limit_bytes)
-        return len(file.body) if file else None
+def _classical_bytes(true: RGB, answer: Encoded | Declined, tier: str, limit_bytes: int) -> int | None:
+    """The smallest AVIF or WebP file at the floor, with its boxes; of what must be true, the one auto made."""
+    if answer.kind not in GENERATED:
+        return len(answer.body) if isinstance(answer, Encoded) else None
     judge = Judge(true, tier, SKETCH)
     sizes = []
     for name in FORMATS:

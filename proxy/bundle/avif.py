@@ -21,13 +21,7 @@ _NCLX = b"nclx" + bytes((0, 1, 0, 13, 0, 6, 0x80))
 
 def strip(file: bytes) -> bytes:
     """The AV1 OBUs of a single-item AVIF `file`, without the temporal delimiter. Raises BundleError."""
-    top = dict(_boxes(file, 0, len(file)))
-    if b"meta" not in top or b"mdat" not in top:
-        raise BundleError("not an AVIF file: no meta or mdat box")
-    inner = dict(_boxes(file, top[b"meta"][0] + 4, top[b"meta"][1]))
-    if b"iloc" not in inner:
-        raise BundleError("not an AVIF file: no iloc box")
-    offset, length = _single_extent(file[inner[b"iloc"][0] : inner[b"iloc"][1]])
+    offset, length = _single_extent(_in_meta(file, b"iloc"))
     payload = file[offset : offset + length]
     if len(payload) != length:
         raise BundleError("the AVIF file is cut short")
@@ -39,12 +33,7 @@ def strip(file: bytes) -> bytes:
 
 def properties(file: bytes) -> bytes:
     """The box of an AVIF `file` that says what its items are like: size, depth, coding, colours. Raises BundleError."""
-    top = dict(_boxes(file, 0, len(file)))
-    start, end = top.get(b"meta", (0, 0))
-    inner = dict(_boxes(file, start + 4, end))
-    if b"iprp" not in inner:
-        raise BundleError("not an AVIF file: no iprp box")
-    return file[slice(*inner[b"iprp"])]
+    return _in_meta(file, b"iprp")
 
 
 def size(obus: bytes) -> tuple[int, int]:
@@ -76,6 +65,17 @@ def wrap(obus: bytes, width_px: int, height_px: int) -> bytes:
     place = offset.to_bytes(4, "big") + len(obus).to_bytes(4, "big")
     iloc = _full_box(b"iloc", b"\x44\0\0\1\0\1\0\0\0\1" + place)
     return ftyp + _full_box(b"meta", head + iloc) + _box(b"mdat", obus)
+
+
+def _in_meta(file: bytes, kind: bytes) -> bytes:
+    """The content of a box in the meta box of an AVIF `file`."""
+    top = dict(_boxes(file, 0, len(file)))
+    if b"meta" not in top or b"mdat" not in top:
+        raise BundleError("not an AVIF file: no meta or mdat box")
+    inner = dict(_boxes(file, top[b"meta"][0] + 4, top[b"meta"][1]))
+    if kind not in inner:
+        raise BundleError(f"not an AVIF file: no {kind.decode()} box")
+    return file[slice(*inner[kind])]
 
 
 def _boxes(data: bytes, start: int, end: int) -> list[tuple[bytes, tuple[int, int]]]:

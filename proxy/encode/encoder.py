@@ -57,11 +57,7 @@ from proxy.policy import Reason, Skip
 
 EDGE_SHARE = 0.9
 MIN_AUTO_PIXELS = 64 * 64
-TRUE_BOXES = {
-    ECONOMY: 0.85,
-    BALANCED: 0.9,
-    FAITHFUL: 0.95,
-}  # of faces in a crowd, lines of text: all but the worst tenth
+TRUE_BOXES = {ECONOMY: 0.85, BALANCED: 0.9}  # similarity of all but the worst tenth; faithful looks for no boxes
 LOGOS = "logos"  # the detector that reads the page
 ANIMATION = "animation"  # the kind of what moves
 

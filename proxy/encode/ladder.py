@@ -47,25 +47,24 @@ def climb(work: Work, salient: Salient | None) -> Rung:
         bundle = work.with_prompt(bundle)
     tried: dict[int, Estimate] = {}
 
-    def passes(step: int) -> bool:
+    def headroom(step: int) -> float:
         divisor, quality = LADDER[step]
         with work.clock.stage("thumbnail"):
             picture = avif_picture(reduced(work.source.rgb, divisor), quality, SEARCH_SPEED)
         with work.clock.stage("measure"):
             drawn = _preview(work, replace(bundle, thumbnail=picture))
             tried[step] = work.judge.drawn(drawn, divisor, quality)
-            return work.judge.headroom(tried[step]) >= 0
+            return work.judge.headroom(tried[step])
 
     step = START
-    if passes(step):
-        while step > 0 and passes(step - 1):
+    room = headroom(step)
+    if room >= 0:
+        while step > 0 and headroom(step - 1) >= 0:
             step -= 1
     else:
-        while step < len(LADDER) - 1:
-            short = -work.judge.headroom(tried[step])
-            step = min(step + max(1, ceil(short / RUNG_HEADROOM)), len(LADDER) - 1)
-            if passes(step):
-                break
+        while room < 0 and step < len(LADDER) - 1:
+            step = min(step + ceil(-room / RUNG_HEADROOM), len(LADDER) - 1)
+            room = headroom(step)
     divisor, quality = LADDER[step]
     with work.clock.stage("thumbnail"):
         picture = best_coding(reduced(work.source.rgb, divisor), quality)

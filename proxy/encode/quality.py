@@ -49,13 +49,8 @@ def _similarity(original: RGB, other: RGB) -> Float:
     if original.shape != other.shape:
         raise ValueError(f"cannot compare images of {original.shape} and {other.shape}")
     first, second = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32) for image in (original, other))
-    mean_1, mean_2 = cv2.blur(first, _WINDOW), cv2.blur(second, _WINDOW)
-    variance_1 = cv2.blur(first * first, _WINDOW) - mean_1 * mean_1
-    variance_2 = cv2.blur(second * second, _WINDOW) - mean_2 * mean_2
-    covariance = cv2.blur(first * second, _WINDOW) - mean_1 * mean_2
-    similar = (2 * covariance + _C2) / (variance_1 + variance_2 + _C2)
-    similar *= (2 * mean_1 * mean_2 + _C1) / (mean_1 * mean_1 + mean_2 * mean_2 + _C1)
-    return np.asarray(similar, np.float32)
+    luminance, structure = _ssim_maps(first, second)
+    return np.asarray(structure * luminance, np.float32)
 
 
 def score(original: RGB, other: RGB) -> float:
@@ -97,10 +92,16 @@ def _ms_ssim(first: Float, second: Float) -> float:
 
 def _ssim(first: Float, second: Float) -> tuple[float, float]:
     """(luminance, contrast × structure), each averaged over the image."""
+    luminance, structure = _ssim_maps(first, second)
+    return float(np.mean(luminance)), float(np.mean(structure))
+
+
+def _ssim_maps(first: Float, second: Float) -> tuple[Float, Float]:
+    """(luminance, contrast × structure) at each pixel."""
     mean_1, mean_2 = cv2.blur(first, _WINDOW), cv2.blur(second, _WINDOW)
     variance_1 = cv2.blur(first * first, _WINDOW) - mean_1 * mean_1
     variance_2 = cv2.blur(second * second, _WINDOW) - mean_2 * mean_2
     covariance = cv2.blur(first * second, _WINDOW) - mean_1 * mean_2
     luminance = (2 * mean_1 * mean_2 + _C1) / (mean_1 * mean_1 + mean_2 * mean_2 + _C1)
     structure = (2 * covariance + _C2) / (variance_1 + variance_2 + _C2)
-    return float(np.mean(luminance)), float(np.mean(structure))
+    return np.asarray(luminance, np.float32), np.asarray(structure, np.float32)

@@ -69,9 +69,10 @@ def true_file(
 
 def _may_be_smaller_lossless(pixels: Pixels, found: Sequence[File]) -> bool:
     """Whether a lossless file could be smaller than those `found`, by a quick PNG: for what came as JPEG it cannot."""
-    least = min((len(file.body) for file in found), default=0)
+    if not found:
+        return True
     quick = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
-    return not found or _LOSSLESS_SHARE * len(quick) < least
+    return _LOSSLESS_SHARE * len(quick) < min(len(file.body) for file in found)
 
 
 def lossy(pixels: Pixels, kind: str, tier: str, thorough: bool = False) -> File | None:

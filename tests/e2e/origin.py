@@ -62,6 +62,7 @@ def chart_png() -> bytes:
     return out.getvalue()
 
 
+@functools.cache
 def animated_gif() -> bytes:
     frames = [Image.fromarray(skimage.data.coffee()).resize((120, 80)).rotate(angle) for angle in (0, 90)]
     out = io.BytesIO()
