@@ -26,7 +26,7 @@ from PIL import Image
 from evaluation import codec_report, ours
 from evaluation.codecs import Coded, within
 from evaluation.metrics.measure import Measure
-from evaluation.metrics.spectrum import MIN_SIDE_PX, grid_ratio
+from evaluation.metrics.spectrum import CONTROLS_PX, MIN_SIDE_PX, PERIODS_PX, grid_ratio
 from proxy.bundle.preview import render
 
 RGB = npt.NDArray[np.uint8]
@@ -141,7 +141,8 @@ def _measured(rgb: RGB, candidates: list[Coded], measure: Measure, exhaustive: b
         if number in leaders:
             row |= measure(candidate.picture, [n for n in measure.names if n not in cheap[number]])
             if min(rgb.shape[:2]) >= MIN_SIDE_PX:
-                row["grid"] = {str(k): v for k, v in grid_ratio(rgb, candidate.picture).items()}
+                ratios = grid_ratio(rgb, candidate.picture, PERIODS_PX + CONTROLS_PX)
+                row["grid"] = {str(period): ratio for period, ratio in ratios.items()}
         rows.append(row)
     return rows
 

@@ -17,6 +17,7 @@ from statistics import mean
 from typing import Any
 
 from evaluation.metrics.measure import METRICS, better
+from evaluation.metrics.spectrum import CONTROLS_PX
 
 CLASSICAL = "classical"
 Values = dict[tuple[str, float, str], dict[str, float]]  # (image, bpp, family) → metric → best value
@@ -121,14 +122,18 @@ def _percent(share: float | None) -> str:
 
 
 def _grid_table(rows: list[dict[str, Any]], engine: str) -> str:
-    """The spectral test: prominence of the periods 2, 4 and 8 px over the original's, by family."""
+    """The spectral test: prominence of the periods of a grid over the original's, by family, and of other periods."""
     found: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in rows:
         if row["engine"] in ("", engine):
             for candidate in row["candidates"]:
                 for period, ratio in candidate.get("grid", {}).items():
                     found[row["family"], period].append(ratio)
-    lines = ["Grid: energy at the period over its neighbours, relative to the original (at most 1.1 is wanted).", ""]
+    lines = [
+        "Grid: energy at the period over its neighbours, relative to the original (at most 1.1 is wanted).",
+        f"Periods of {', '.join(map(str, CONTROLS_PX))} px can have no grid: they show what is chance.",
+        "",
+    ]
     lines += ["| family | period px | mean | share over 1.1 |", "|---|---|---|---|"]
     for (family, period), ratios in sorted(found.items()):
         lines.append(f"| {family} | {period} | {mean(ratios):.3f} | {_percent(_share(r > 1.1 for r in ratios))} |")

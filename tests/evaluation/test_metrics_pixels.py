@@ -5,7 +5,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
 from evaluation.metrics.pixels import ms_ssim, psnr, ssim
-from evaluation.metrics.spectrum import grid_ratio, prominence
+from evaluation.metrics.spectrum import CONTROLS_PX, PERIODS_PX, grid_ratio, prominence
 
 
 @pytest.fixture
@@ -70,11 +70,13 @@ def test_a_grid_is_found_at_its_period(rgb: np.ndarray, period: int) -> None:
     grid[::period] += 6
     ratio = grid_ratio(rgb, (rgb + grid).clip(0, 255).astype(np.uint8))
     assert ratio[period] > 1.1
+    controls = grid_ratio(rgb, (rgb + grid).clip(0, 255).astype(np.uint8), CONTROLS_PX)
+    assert all(value < ratio[period] for value in controls.values())
     assert all(value == pytest.approx(1, abs=0.05) for value in grid_ratio(rgb, rgb).values())
 
 
 def test_white_noise_has_no_grid() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
-    assert all(0.8 < value < 1.25 for value in prominence(noise).values())
+    assert all(0.8 < value < 1.25 for value in prominence(noise, PERIODS_PX + CONTROLS_PX).values())
     with pytest.raises(ValueError, match="64 px"):
         prominence(noise[:40])
