@@ -71,6 +71,7 @@ from proxy.openfiles import raise_limit
 from proxy.pages import PageMemory
 from proxy.polish import Polisher
 from proxy.refetch import Refetcher
+from proxy.report.numbers import size
 from proxy.restore import Restorer
 from proxy.runtime_client import RuntimeClient
 from proxy.runtimes.pool import RuntimePool
@@ -230,6 +231,8 @@ def run_upstream(
         board = Board("upstream", ledger, ledger_place(config.ledger, state_dir))
         board.watch("encoding processes", lambda: str(role.encode_workers))
         board.watch("measured with", lambda: "a runtime" if engine else "predictions only")
+        if polisher:
+            board.watch("saved by polishing", lambda: size(polisher.saved_bytes))
         board.watch("defects of ours", lambda: str(sum(addon.failures.values())))
         admin = AdminPort("upstream", config.admin, state_dir, ledger, board.dashboard.routes())
         admin.watch_failures(addon.failures)

@@ -125,12 +125,14 @@ def _automatic(work: Work) -> Encoded | Declined:
     limit = int(MAX_SHARE * len(request.data))
     rival: classical.File | None = None
     file: classical.File | None = None
+    everywhere = False
     with clock.stage("classical"):
         if rung and bundled and len(bundled.body) <= limit:
             rival = _rival(work, rung, bundled)
         if rival is not None or bundled is None or len(bundled.body) > limit:
             real = (why.reason is Reason.KIND and request.tier != FAITHFUL) or kind not in GENERATED
-            file = _file(work, real and not boxes, limit, boxes)
+            everywhere = real and not boxes
+            file = _file(work, everywhere, limit, boxes)
     choice = choose(
         len(request.data),
         len(bundled.body) if bundled else None,
@@ -140,7 +142,7 @@ def _automatic(work: Work) -> Encoded | Declined:
     if isinstance(choice, Bundled) and bundled and rung:
         return replace(bundled, shortlist=_shortlist(work, rung, mode, limit)) if request.shortlist else bundled
     if isinstance(choice, Filed) and file:
-        return _filed(work, file, kind)
+        return _filed(work, file, kind, everywhere)
     if why.reason is Reason.KIND and not request.formats:
         return replace(why, stage_ms=clock.stage_ms)
     assert isinstance(choice, Kept)
@@ -204,16 +206,18 @@ def _shortlist(work: Work, rung: Rung, mode: str, limit_bytes: int) -> Shortlist
 
     with work.clock.stage("classical"):
         file = _file(work, False, limit_bytes)
-    filed = _filed(work, file, work.analysis.kind) if file else None
+    filed = _filed(work, file, work.analysis.kind, False) if file else None
     dearer = at(rung.step + 2)
     if dearer and file and len(dearer.body) > MAX_SHARE * len(file.body):
         dearer = None
     return Shortlist(at(rung.step - 2), dearer, filed)
 
 
-def _filed(work: Work, file: classical.File, kind: str) -> Encoded:
+def _filed(work: Work, file: classical.File, kind: str, everywhere: bool) -> Encoded:
+    """`file` as the answer. Only one that is true `everywhere` would be smaller if searched for thoroughly."""
     size = work.source.width_px, work.source.height_px
-    return Encoded(file.body, file.media_type, file.format, *size, kind, None, work.clock.stage_ms)
+    polished = work.request.thorough or not everywhere
+    return Encoded(file.body, file.media_type, file.format, *size, kind, None, work.clock.stage_ms, polished=polished)
 
 
 def _transparent(request: EncodeRequest, why: Skip, clock: Clock) -> Encoded | Declined:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -165,6 +166,16 @@ def test_faithful_draws_nothing_and_off_sends_nothing(coffee: Pixels) -> None:
     assert isinstance(off, Declined) and off.reason is Reason.TIER
     with pytest.raises(ValueError, match="faithful"):
         EncodeRequest(b"", tier="best")
+
+
+def test_only_what_is_true_everywhere_is_worth_a_slower_search(coffee: Pixels) -> None:
+    photograph = EncodeRequest(png(coffee, "JPEG", quality=92), tier="faithful", formats=("avif",), detect=False)
+    drawing = EncodeRequest(png(chart(), "JPEG", quality=95), formats=("avif",))
+    for request, polished in ((photograph, True), (drawing, False), (replace(drawing, thorough=True), True)):
+        answer = encode(request)
+        assert isinstance(answer, Encoded) and answer.polished == polished
+    slower = encode(replace(photograph, thorough=True))
+    assert isinstance(slower, Encoded) and slower.body == getattr(encode(photograph), "body", b"")
 
 
 def test_a_large_image_keeps_its_size_as_a_file() -> None:
