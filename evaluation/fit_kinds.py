@@ -4,9 +4,9 @@ In: the folder of the training shards (`train-*.tar`) and labels by file name (`
 the JSON file, and how well both are told in five-fold cross-validation. Refuses: shards without a labelled image
 (`ValueError`). Never sees an image of the evaluation sets.
 
-What is not labelled in PHOTO_SETS is a photograph. Maps are rare in the shards: MADE_MAPS drawn ones
-(`evaluation.made_maps`) are added. Both regressions are full-batch gradient descent with momentum: a thousand pictures,
-two dozen features, nothing to tune but the decay.
+What is not labelled in PHOTO_SETS is a photograph; photographs that earlier weights took for rendered have a label. Maps
+are rare in the shards: MADE_MAPS drawn ones (`evaluation.made_maps`) are added. Both regressions are full-batch
+gradient descent with momentum: two thousand pictures, a hundred numbers each, nothing to tune but the decay.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from evaluation.made_maps import made_map
 from proxy.encode import graphics
-from proxy.encode.analyse import analyse, colour_shares, reduced
+from proxy.encode.analyse import colour_shares, reduced, step_shares
 from proxy.encode.source import open_source
 from proxy.policy import Skip
 
@@ -43,12 +43,14 @@ Classes = npt.NDArray[np.int64]
 
 def features_of(rgb: npt.NDArray[np.uint8]) -> Values:
     """The features of a picture, as `analyse` takes them."""
-    told, small = analyse(rgb, "WEBP"), reduced(rgb)
-    return graphics.features(small, colour_shares(small), told.flat, told.strong, told.hardness)
+    small = reduced(rgb)
+    return graphics.features(small, colour_shares(small), *step_shares(small))
 
 
 def labelled(folder: Path, labels: Mapping[str, str]) -> Iterator[tuple[Values, int]]:
-    """(features, index in NAMES or PHOTOGRAPH) of every labelled image and photograph in the shards of `folder`."""
+    """(features, index in NAMES or PHOTOGRAPH) of every labelled image and photograph in the shards of `folder`, as it
+    is and `worn`, one after the other.
+    """
     for shard in sorted(folder.glob("train-*.tar")):
         with tarfile.open(shard) as archive:
             index = archive.extractfile("index.jsonl")
@@ -60,7 +62,8 @@ def labelled(folder: Path, labels: Mapping[str, str]) -> Iterator[tuple[Values, 
                 source = open_source(held.read(), 100_000_000) if held is not None else None
                 if source is None or isinstance(source, Skip):
                     continue
-                yield features_of(source.rgb), PHOTOGRAPH if label == "photograph" else graphics.NAMES.index(label)
+                for rgb in (source.rgb, worn(source.rgb)):
+                    yield features_of(rgb), PHOTOGRAPH if label == "photograph" else graphics.NAMES.index(label)
 
 
 def worn(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -89,7 +92,7 @@ def regression(rows: Values, targets: Values, power: float) -> Values:
 
 
 def fit(rows: Values, classes: Classes) -> tuple[Values, Values]:
-    """(rendered (n + 1,), kinds (n + 1, classes)) for standardised rows."""
+    """(rendered (m,), kinds (m, classes)) for standardised rows (…, m)."""
     drawn = classes != PHOTOGRAPH
     pair = regression(rows, np.stack([~drawn, drawn], axis=1).astype(np.float64), 1.0)
     kinds = regression(rows[drawn], np.eye(len(graphics.NAMES))[classes[drawn]], 0.5)
@@ -101,7 +104,7 @@ def fit(rows: Values, classes: Classes) -> tuple[Values, Values]:
 def cross_validated(rows: Values, classes: Classes) -> tuple[Values, Classes]:
     """(likelihood of being rendered, likeliest kind) of every picture, by weights that never saw it."""
     likelihoods, told = np.zeros(len(rows)), np.zeros(len(rows), np.int64)
-    fold = np.random.default_rng(0).permutation(len(rows)) % FOLDS
+    fold = np.random.default_rng(0).integers(0, FOLDS, (len(rows) + 1) // 2).repeat(2)[: len(rows)]  # pairs together
     for number in range(FOLDS):
         out = fold == number
         rendered, kinds = fit(rows[~out], classes[~out])

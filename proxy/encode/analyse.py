@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from math import exp, log
 
 import cv2
 import numpy as np
@@ -28,7 +27,6 @@ ANALYSIS_SIDE_PX = 512
 TRACKING_SIDE_PX = 3
 CODE_TONES = 0.5  # of all pixels are in the two commonest colours
 CODE_SHARE = 0.05  # of the image's area: from here on it is an image of a code
-_BLOCK_PX = 8
 FLAT_STEP = 2
 STRONG_STEP = 48
 _LOSSLESS = frozenset(("PNG", "BMP", "GIF"))
@@ -78,10 +76,7 @@ class Analysis:
 def analyse(rgb: RGB, file_format: str) -> Analysis:
     """The kind of `rgb`, with its reasons."""
     small = reduced(rgb)
-    steps = _steps(small)
-    flat = float(np.mean(steps <= FLAT_STEP))
-    strong = float(np.mean(steps >= STRONG_STEP))
-    hardness = strong / max(1.0 - flat - strong, 1e-6)
+    flat, strong, hardness = step_shares(small)
     shares = colour_shares(small)
     top4 = float(shares[:4].sum())
     colours = int(np.searchsorted(np.cumsum(shares), 0.9)) + 1
@@ -89,7 +84,7 @@ def analyse(rgb: RGB, file_format: str) -> Analysis:
     if min(rgb.shape[:2]) <= TRACKING_SIDE_PX:
         kind = Kind.TRACKING
     values = graphics.features(small, shares, flat, strong, hardness)
-    rendered = max(_rendered(small, strong, hardness, top4, colours), graphics.likelihood(values))
+    rendered = graphics.likelihood(values)
     drawn = Kind.CODE if _is_code(rgb, small, shares) else Kind(graphics.name(values))
     kind = drawn if kind is Kind.GRAPHIC else kind
     return Analysis(kind, flat, strong, hardness, top4, colours, rendered, drawn)
@@ -122,22 +117,11 @@ def _kind(flat: float, strong: float, hardness: float, top4: float, colours: int
     return Kind.ILLUSTRATION if flat >= 0.55 and colours <= 14 else Kind.PHOTOGRAPH
 
 
-def _rendered(small: RGB, strong: float, hardness: float, top4: float, colours: int) -> float:
-    """The likelihood that `small` was rendered: a logistic model of six features.
-
-    Fitted to 33 rendered pictures and 83 photographs from the web, each at 240 to 1024 pixels as JPEG, WebP and PNG:
-    reduced and compressed charts lose the exactly flat pixels and hard steps that `_kind` looks for.
-    """
-    rows, columns = small.shape[0] // _BLOCK_PX, small.shape[1] // _BLOCK_PX
-    if not rows or not columns:
-        return 0.0
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)[: rows * _BLOCK_PX, : columns * _BLOCK_PX].astype(np.float32)
-    spread = grey.reshape(rows, _BLOCK_PX, columns, _BLOCK_PX).std(axis=(1, 3))
-    quiet, busy = float(np.mean(spread < 1.5)), float(np.mean(spread > 25))
-    soft = float(np.mean((spread >= 1.5) & (spread < 12)))
-    logit = 5.515 + 2.487 * top4 + 6.799 * quiet + 1.010 * log(hardness + 0.01) + 2.193 * log(strong + 0.003)
-    logit -= 0.247 * log((busy + 0.01) / (soft + 0.01)) + 0.726 * log(colours)
-    return 1.0 / (1.0 + exp(-logit))
+def step_shares(small: RGB) -> tuple[float, float, float]:
+    """`flat`, `strong` and `hardness`, as in `Analysis`."""
+    steps = _steps(small)
+    flat, strong = float(np.mean(steps <= FLAT_STEP)), float(np.mean(steps >= STRONG_STEP))
+    return flat, strong, strong / max(1.0 - flat - strong, 1e-6)
 
 
 def _steps(rgb: RGB) -> npt.NDArray[np.uint8]:

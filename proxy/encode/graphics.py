@@ -57,7 +57,7 @@ _STRONG = 40
 
 @functools.cache
 def _fitted() -> dict[str, Values]:
-    """means, scales (n,); kinds (n + 1, classes); rendered (n + 1,)."""
+    """means, scales (n,); kinds (4n + 1, classes); rendered (4n + 1,)."""
     held = json.loads(resources.files(__package__).joinpath("graphics.json").read_text(encoding="utf-8"))
     if held["features"] != list(FEATURES) or held["names"] != list(NAMES):
         raise ValueError("graphics.json was fitted to other features; run evaluation.fit_kinds")
@@ -65,9 +65,12 @@ def _fitted() -> dict[str, Values]:
 
 
 def standardised(values: Values, means: Values, scales: Values) -> Values:
-    """`values` (…, n) by their spread in training, and a constant 1; (…, n + 1)."""
+    """`values` (…, n) by their spread in training, how far they are above -1, 0 and 1 of it, and a constant 1; (…,
+    4n + 1). A weight of each lets a feature tell something else in the middle than at its ends.
+    """
     within = np.clip((values - means) / scales, -4.0, 4.0)
-    return np.concatenate([within, np.ones((*within.shape[:-1], 1))], axis=-1)
+    above = [np.maximum(within - knot, 0.0) for knot in (-1.0, 0.0, 1.0)]
+    return np.concatenate([within, *above, np.ones((*within.shape[:-1], 1))], axis=-1)
 
 
 def likelihood(values: Values) -> float:
