@@ -4,7 +4,7 @@ In: the folder of the training shards (`train-*.tar`) and labels by file name (`
 the JSON file, and how well both are told in five-fold cross-validation. Refuses: shards without a labelled image
 (`ValueError`). Never sees an image of the evaluation sets.
 
-What is not labelled in PHOTO_SETS is a photograph; photographs that earlier weights took for rendered have a label. Maps
+What is not labelled in PHOTO_SETS is a photograph; photographs that earlier weights took for rendered have labels. Maps
 are rare in the shards: MADE_MAPS drawn ones (`evaluation.made_maps`) are added. Both regressions are full-batch
 gradient descent with momentum: two thousand pictures, a hundred numbers each, nothing to tune but the decay.
 """
