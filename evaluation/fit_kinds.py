@@ -5,8 +5,8 @@ the JSON file, and how well both are told in five-fold cross-validation. Refuses
 (`ValueError`). Never sees an image of the evaluation sets.
 
 What is not labelled in PHOTO_SETS is a photograph; photographs that earlier weights took for rendered have labels. Maps
-are rare in the shards: MADE_MAPS drawn ones (`evaluation.made_maps`) are added. Both regressions are full-batch
-gradient descent with momentum: two thousand pictures, a hundred numbers each, nothing to tune but the decay.
+are rare in the shards, and night skies missing: MADE_MAPS and MADE_STARS drawn ones are added. Both regressions are
+full-batch gradient descent with momentum: two thousand pictures, a hundred numbers each, nothing to tune but the decay.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from evaluation.made_maps import made_map
+from evaluation.made_stars import made_stars
 from proxy.encode import graphics
 from proxy.encode.analyse import colour_shares, reduced, step_shares
 from proxy.encode.source import open_source
@@ -36,7 +37,7 @@ PHOTOGRAPH = -1
 DECAY, RATE, MOMENTUM, STEPS = 0.005, 0.5, 0.9, 1500
 FOLDS = 5
 PRIOR = -0.5  # log odds: photographs are commoner than rendered pictures among what is taken for one at first
-MADE_MAPS = 40
+MADE_MAPS, MADE_STARS = 40, 30
 Values = npt.NDArray[np.float64]
 Classes = npt.NDArray[np.int64]
 
@@ -124,6 +125,8 @@ def main() -> None:
         parser.error(f"no labelled image in the shards of {options.data}")
     for picture in map(made_map, range(MADE_MAPS)):
         pairs += [(features_of(rgb), graphics.NAMES.index("map")) for rgb in (picture, worn(picture))]
+    for picture in map(made_stars, range(MADE_STARS)):
+        pairs += [(features_of(rgb), PHOTOGRAPH) for rgb in (picture, worn(picture))]
     values, classes = np.stack([value for value, _ in pairs]), np.array([c for _, c in pairs], np.int64)
     means, scales = values.mean(axis=0), values.std(axis=0) + 1e-6
     rows = graphics.standardised(values, means, scales)

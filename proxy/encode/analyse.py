@@ -29,6 +29,7 @@ CODE_TONES = 0.5  # of all pixels are in the two commonest colours
 CODE_SHARE = 0.05  # of the image's area: from here on it is an image of a code
 FLAT_STEP = 2
 STRONG_STEP = 48
+UNLIKELY = 0.15  # to be rendered: below, the rules are not believed (night skies, dark and pale studio pictures)
 _LOSSLESS = frozenset(("PNG", "BMP", "GIF"))
 
 
@@ -80,11 +81,11 @@ def analyse(rgb: RGB, file_format: str) -> Analysis:
     shares = colour_shares(small)
     top4 = float(shares[:4].sum())
     colours = int(np.searchsorted(np.cumsum(shares), 0.9)) + 1
-    kind = _kind(flat, strong, hardness, top4, colours, file_format in _LOSSLESS)
-    if min(rgb.shape[:2]) <= TRACKING_SIDE_PX:
-        kind = Kind.TRACKING
     values = graphics.features(small, shares, flat, strong, hardness)
     rendered = graphics.likelihood(values)
+    kind = _kind(flat, strong, hardness, top4, colours, file_format in _LOSSLESS, rendered)
+    if min(rgb.shape[:2]) <= TRACKING_SIDE_PX:
+        kind = Kind.TRACKING
     drawn = Kind.CODE if _is_code(rgb, small, shares) else Kind(graphics.name(values))
     kind = drawn if kind is Kind.GRAPHIC else kind
     return Analysis(kind, flat, strong, hardness, top4, colours, rendered, drawn)
@@ -101,10 +102,12 @@ def _is_code(rgb: RGB, small: RGB, shares: npt.NDArray[np.float64]) -> bool:
     return bool(found >= CODE_SHARE * rgb.shape[0] * rgb.shape[1])
 
 
-def _kind(flat: float, strong: float, hardness: float, top4: float, colours: int, lossless: bool) -> Kind:
+def _kind(
+    flat: float, strong: float, hardness: float, top4: float, colours: int, lossless: bool, likelihood: float
+) -> Kind:
     if flat > 0.995 and strong < 0.001:
         return Kind.EMPTY
-    rendered = (
+    rendered = likelihood >= UNLIKELY and (
         hardness >= 0.6
         or (hardness >= 0.4 and colours <= 40)
         or (hardness >= 0.28 and colours <= 14)

@@ -6,8 +6,10 @@ import pytest
 from skimage import data as samples
 
 from evaluation.made_maps import made_map
+from evaluation.made_stars import made_stars
 from proxy.encode import graphics
 from proxy.encode.analyse import GENERATED, Kind, analyse, colour_shares, reduced
+from proxy.encode.salient.verdict import RENDERED
 
 
 @pytest.mark.parametrize("sample", ["coffee", "astronaut", "chelsea"])
@@ -44,6 +46,13 @@ def test_maps_count_as_rendered_also_as_small_jpegs() -> None:
         if told.kind in GENERATED and told.rendered < 0.36:
             missed.append(number)
     assert len(missed) <= 1  # a pale street map with few labels
+
+
+def test_night_skies_count_as_photographs() -> None:
+    for number in range(2000, 2012):  # the weights saw 0 to 29
+        coded = cv2.imencode(".jpg", made_stars(number), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+        told = analyse(np.asarray(cv2.imdecode(coded, 1), np.uint8), "JPEG")
+        assert told.kind in GENERATED and told.rendered < RENDERED
 
 
 def test_empty_pictures_and_beacons() -> None:
