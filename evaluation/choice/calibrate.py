@@ -23,7 +23,7 @@ def calibrate(
     """The fit to the first `limit` images (0: all) of each folder's calibration half. Raises ValueError."""
     found = [example for folder in data for example in examples(folder, held=False, limit=limit)]
     candidates.make(found, kept, draw, engine, tick)
-    return fit.fit(fit.samples(found, kept), engine)
+    return fit.fit(fit.samples(found, kept, engine), engine)
 
 
 def write(fitted: fit.Fit, file: Path = CALIBRATION) -> None:

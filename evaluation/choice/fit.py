@@ -55,11 +55,12 @@ class Fit:
     pictures: int
 
 
-def samples(found: Sequence[Example], folder: Path) -> list[Sample]:
-    """The features of every picture in `folder` of the images `found`."""
+def samples(found: Sequence[Example], folder: Path, engine: str) -> list[Sample]:
+    """The features of every picture in `folder` of the images `found`, drawn by `engine` or by none."""
     by_name: dict[str, list[Row]] = defaultdict(list)
     for row in rows(folder):
-        by_name[row.name].append(row)
+        if row.engine in ("", engine):
+            by_name[row.name].append(row)
     made: list[Sample] = []
     for example in found:
         if example.name not in by_name:
