@@ -26,7 +26,7 @@ from proxy.bundle.preview import paste_crops
 from proxy.bundle.resample import resize
 
 RGB = npt.NDArray[np.uint8]
-VERSION = 1  # part of the engine's fingerprint: raise it when the pixels change
+VERSION = 2  # part of the engine's fingerprint: raise it when the pixels change
 DRAW_SIDE_PX = 1024
 TILE_PX = 1024
 OVERLAP_PX = 96

@@ -61,3 +61,17 @@ def test_strips_and_sums_in_place_change_nothing(network: SketchNetwork, size: t
         strips = network(*planes)
     assert torch.allclose(whole, strips, atol=1e-6)
     assert all(torch.equal(a, b) for a, b in zip(planes, kept, strict=True)), "what was given is not written to"
+
+
+@torch.no_grad()
+def test_noise_keeps_off_smooth_edges(network: SketchNetwork) -> None:
+    def noisiness(colour: torch.Tensor) -> float:
+        planes = _planes(64, 64)
+        planes[0] = colour
+        drawn = network(*planes)
+        planes[3] = -planes[3]
+        return float((network(*planes) - drawn).abs().mean() / (colour - colour.mean()).abs().mean())
+
+    edge = torch.sigmoid((torch.arange(64.0) - 32) / 6).expand(1, 3, 64, 64)
+    grass = edge + 0.1 * torch.randn(1, 3, 64, 64)
+    assert noisiness(grass) > 5 * noisiness(edge) > 0
