@@ -29,7 +29,9 @@ CODE_TONES = 0.5  # of all pixels are in the two commonest colours
 CODE_SHARE = 0.05  # of the image's area: from here on it is an image of a code
 FLAT_STEP = 2
 STRONG_STEP = 48
-UNLIKELY = 0.15  # to be rendered: below, the rules are not believed (night skies, dark and pale studio pictures)
+# To be rendered: below, the rules are not believed (night skies, dark and pale studio pictures), but of PNGs, which are
+# seldom photographs: a desktop is mostly its wallpaper.
+UNLIKELY = 0.15
 _LOSSLESS = frozenset(("PNG", "BMP", "GIF"))
 
 
@@ -107,7 +109,7 @@ def _kind(
 ) -> Kind:
     if flat > 0.995 and strong < 0.001:
         return Kind.EMPTY
-    rendered = likelihood >= UNLIKELY and (
+    rendered = (lossless or likelihood >= UNLIKELY) and (
         hardness >= 0.6
         or (hardness >= 0.4 and colours <= 40)
         or (hardness >= 0.28 and colours <= 14)

@@ -48,11 +48,21 @@ def test_maps_count_as_rendered_also_as_small_jpegs() -> None:
     assert len(missed) <= 1  # a pale street map with few labels
 
 
+def _sky(number: int) -> np.ndarray:
+    """A sky that was a JPEG; the weights saw 0 to 29."""
+    coded = cv2.imencode(".jpg", made_stars(number), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
+    return np.asarray(cv2.imdecode(coded, 1), np.uint8)
+
+
 def test_night_skies_count_as_photographs() -> None:
-    for number in range(2000, 2012):  # the weights saw 0 to 29
-        coded = cv2.imencode(".jpg", made_stars(number), [cv2.IMWRITE_JPEG_QUALITY, 85])[1]
-        told = analyse(np.asarray(cv2.imdecode(coded, 1), np.uint8), "JPEG")
+    for number in range(2000, 2012):
+        told = analyse(_sky(number), "JPEG")
         assert told.kind in GENERATED and told.rendered < RENDERED
+
+
+def test_the_rules_are_always_believed_of_pngs() -> None:
+    assert analyse(_sky(2000), "JPEG").kind in GENERATED
+    assert analyse(_sky(2000), "PNG").kind not in GENERATED
 
 
 def test_empty_pictures_and_beacons() -> None:
